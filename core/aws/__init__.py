@@ -1,0 +1,1 @@
+"""The AWS APIs: the only client factory, tables, codecs and capacity rules."""

@@ -1,0 +1,144 @@
+"""The only place that makes AWS clients.
+
+Every client has timeouts, retries bounded in number and total time, a pool of kept-alive
+connections and our user agent, and raises only errors of `core.errors`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from core import __version__
+from core.aws.failures import is_retryable, translate
+from core.clock import SYSTEM_CLOCK, Clock
+from core.errors import EndpointAnswerError, RegionError
+from core.resilience.retry import Retrier, RetryPolicy
+from core.settings import Settings
+
+LOCAL_ACCESS_KEY = "local"
+LOCAL_REGION = "us-east-1"
+POOL_SIZE = 50
+
+
+class AwsClient:
+    """An AWS client whose operations are those of boto3: `client.put_item(TableName=…)`.
+
+    Each operation takes boto3's keyword arguments and returns boto3's answer as a dict.
+    Thread-safe. Raises subclasses of `IalError` only.
+    """
+
+    def __init__(self, client: Any, where: str, retrier: Retrier) -> None:
+        self._client = client
+        self._where = where
+        self._retrier = retrier
+
+    def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
+        operation = getattr(self._client, name)
+
+        def call(**arguments: Any) -> dict[str, Any]:
+            return self._call(name, operation, arguments)
+
+        self.__dict__[name] = call
+        return call
+
+    def _call(
+        self, name: str, operation: Callable[..., Any], arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        called = self._client.meta.method_to_api_mapping.get(name, name)
+        try:
+            answer = self._retrier(lambda: operation(**arguments))
+        except (BotoCoreError, ClientError, ValueError) as error:
+            raise translate(error, self._where, called) from error
+        if not isinstance(answer, dict):
+            raise EndpointAnswerError(
+                f"The answer to {called} from {self._where} is not an object."
+            )
+        return answer
+
+
+class AwsSession:
+    """Makes clients for one target, one per service. Thread-safe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        endpoint_url: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """A session for `settings`; `endpoint_url` is the embedded endpoint's, where it is used."""
+        self._settings = settings
+        self.endpoint_url = endpoint_url or settings.endpoint_url
+        self._clients: dict[str, AwsClient] = {}
+        self._lock = threading.Lock()
+        self._retrier = Retrier(
+            RetryPolicy(total_s=settings.retry_time_s), is_retryable, clock=clock
+        )
+
+    @property
+    def where(self) -> str:
+        """The target in words."""
+        if self.endpoint_url:
+            return f"the endpoint {self.endpoint_url}"
+        return f"AWS in {self.region}"
+
+    @property
+    def region(self) -> str:
+        """The region that clients talk to.
+
+        Raises:
+            RegionError: neither the settings nor the AWS profile name one.
+        """
+        if self._settings.region:
+            return self._settings.region
+        if self._settings.target == "local":
+            return LOCAL_REGION
+        try:
+            found = botocore.session.Session(profile=self._settings.profile).get_config_variable(
+                "region"
+            )
+        except BotoCoreError as error:
+            raise translate(error, "AWS", "the configuration") from error
+        if not found:
+            raise RegionError("No AWS region is set.", "Name one: `--region us-east-1`.")
+        return str(found)
+
+    def client(self, service: str) -> AwsClient:
+        """The client of a service, such as "dynamodb"; the same one at every call."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._make(service)
+            return self._clients[service]
+
+    def _make(self, service: str) -> AwsClient:
+        try:
+            client = self._boto(service)
+        except (BotoCoreError, ValueError) as error:
+            raise translate(error, self.where, service) from error
+        return AwsClient(client, self.where, self._retrier)
+
+    def _boto(self, service: str) -> Any:
+        settings = self._settings
+        session = botocore.session.Session(profile=settings.profile)
+        if settings.target == "local":
+            # An emulator takes any credentials; it must never be sent the user's real ones.
+            session.set_credentials(LOCAL_ACCESS_KEY, LOCAL_ACCESS_KEY)
+        return session.create_client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint_url,
+            config=Config(
+                connect_timeout=settings.connect_timeout_s,
+                read_timeout=settings.read_timeout_s,
+                retries={"mode": "standard", "total_max_attempts": 1},
+                max_pool_connections=POOL_SIZE,
+                tcp_keepalive=True,
+                user_agent_extra=f"ialctl/{__version__}",
+                s3={"addressing_style": "path"} if self.endpoint_url else None,
+            ),
+        )

@@ -1,0 +1,1 @@
+"""Phased CloudFormation: plan, apply, verify, drift, destroy."""

@@ -1,0 +1,1 @@
+"""The embedded local endpoint: its process, its journal, its shortcuts."""

@@ -1,0 +1,1 @@
+"""The conversation memory: keys, model, store, lexical search and the context."""

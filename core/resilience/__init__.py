@@ -1,0 +1,1 @@
+"""Retries and what else keeps a call going when its target does not."""

@@ -1,0 +1,25 @@
+"""Puts the commands together."""
+
+from __future__ import annotations
+
+import typer
+
+from ialctl.command import add_common_options
+from ialctl.commands import config
+
+HELP = "A conversation memory for LLM agents on DynamoDB: deploy it, feed it, ask it."
+
+
+def build_app() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        name="ialctl",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    add_common_options(app, HELP)
+    for module in (config,):
+        module.register(app)
+    return app

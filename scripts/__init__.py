@@ -1,0 +1,1 @@
+"""A main each, over core."""
