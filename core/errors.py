@@ -9,7 +9,8 @@
     │   ├── EndpointAnswerError (4)
     │   ├── CredentialsError (4)
     │   ├── RegionError (4)
-    │   └── AccessDeniedError (4)
+    │   ├── AccessDeniedError (4)
+    │   └── LocalEndpointError (4)
     ├── LockHeldError (5)
     ├── DamagedError (6)
     ├── NotConfirmedError (7)
@@ -24,7 +25,6 @@
     │   ├── TemplateError (1)
     │   ├── StackFailedError (1)
     │   └── ProtectedChangeError (7)
-    ├── LocalEndpointError (1)
     ├── StorageError (1)             our own files can't be read or written
     └── RecordError (1)              a record of an imported file can't be used
 
@@ -90,6 +90,10 @@ class RegionError(TargetError):
 
 class AccessDeniedError(TargetError):
     """The credentials are good, but may not do this."""
+
+
+class LocalEndpointError(TargetError):
+    """The embedded endpoint is not there, or can't be started or stopped."""
 
 
 class LockHeldError(IalError):
@@ -173,10 +177,6 @@ class ProtectedChangeError(DeployError):
     exit_code = 7
 
 
-class LocalEndpointError(IalError):
-    """The embedded endpoint can't be started, found or stopped."""
-
-
 class StorageError(IalError):
     """A file of ours can't be read or written; fields: path."""
 
@@ -226,6 +226,7 @@ AWS_CODES: Mapping[str, type[IalError]] = {
     "UnauthorizedOperation": AccessDeniedError,
     "NotAuthorized": AccessDeniedError,
     "403": AccessDeniedError,
+    "LocalEndpointStorage": StorageError,
     "OptInRequired": RegionError,
     "AuthorizationHeaderMalformed": RegionError,
     "PermanentRedirect": RegionError,

@@ -16,6 +16,7 @@ from core.errors import (
     EndpointUnreachableError,
     IalError,
     RegionError,
+    StorageError,
     TargetError,
     ThrottledError,
 )
@@ -43,6 +44,8 @@ def is_retryable(error: BaseException) -> bool:
     if not isinstance(error, boto.ClientError):
         return False
     code, status = _code(error), _status(error)
+    if status == 507:  # the local endpoint's disk is full: a moment later it still is
+        return False
     return code in _RETRYABLE_CODES or (status >= 500 and code.isalpha())
 
 
@@ -146,6 +149,8 @@ def _from_answer(error: boto.ClientError, where: str, operation: str) -> IalErro
         if issubclass(known, ThrottledError):
             extra["reasons"] = throttling_reasons(error.response)
         return known(what, code=code, status=status, **extra)
+    if known is StorageError:
+        return StorageError(f"{operation} failed: {message}.", "Make room and run it again.")
     return known(what)
 
 

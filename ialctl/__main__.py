@@ -1,0 +1,5 @@
+"""`python -m ialctl`."""
+
+from ialctl.app import main
+
+main()

@@ -1,0 +1,59 @@
+"""What all tests share: an endpoint, clients of it, and a project of their own on it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.aws.session import AwsSession
+from core.local.endpoint import LocalEndpoint
+from core.settings import Settings, load_settings
+
+ENDPOINT_VARIABLE = "IAL_TEST_ENDPOINT_URL"
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint that integration tests talk to: the environment's, or one of our own."""
+    given = os.environ.get(ENDPOINT_VARIABLE)
+    if given:
+        yield given
+        return
+    endpoint = LocalEndpoint(tmp_path_factory.mktemp("endpoint"))
+    state = endpoint.ensure()
+    assert state.url is not None
+    yield state.url
+    endpoint.stop()
+
+
+@pytest.fixture
+def project() -> str:
+    """A project name that no other test has."""
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def settings(endpoint_url: str, project: str, tmp_path: Path) -> Settings:
+    """Settings of a fresh project on the endpoint."""
+    flags = {"endpoint_url": endpoint_url, "project": project, "state_dir": str(tmp_path)}
+    return load_settings(flags, environment={}, folder=tmp_path).settings
+
+
+@pytest.fixture
+def aws(settings: Settings) -> AwsSession:
+    """Clients of the endpoint."""
+    return AwsSession(settings)
+
+
+@pytest.fixture(scope="session")
+def locomo() -> Path:
+    """The LoCoMo conversations, where they are at hand."""
+    path = SHARED_DATA / "locomo-dev.json"
+    if not path.exists():
+        pytest.skip(f"the LoCoMo conversations are not at hand ({path.name})")
+    return path
