@@ -1,0 +1,40 @@
+"""Tables for tests, made from their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.aws.capacity import IndexSchema, TableSchema
+from core.aws.session import AwsSession
+
+
+def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = ()) -> None:
+    """Makes a table with its indexes; key attributes are text but for `numbers`."""
+    names = {*schema.keys, *(n for i in schema.indexes for n in (i.hash_key, i.range_key) if n)}
+    aws.client("dynamodb").create_table(
+        TableName=schema.name,
+        KeySchema=_keys(schema),
+        AttributeDefinitions=[
+            {"AttributeName": n, "AttributeType": "N" if n in numbers else "S"}
+            for n in sorted(names)
+        ],
+        GlobalSecondaryIndexes=[
+            {"IndexName": i.name, "KeySchema": _keys(i), "Projection": _projection(i)}
+            for i in schema.indexes
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def _keys(schema: TableSchema | IndexSchema) -> list[dict[str, str]]:
+    keys = [{"AttributeName": schema.hash_key, "KeyType": "HASH"}]
+    if schema.range_key:
+        keys.append({"AttributeName": schema.range_key, "KeyType": "RANGE"})
+    return keys
+
+
+def _projection(index: IndexSchema) -> dict[str, Any]:
+    if index.projected == "ALL":
+        return {"ProjectionType": "ALL"}
+    return {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projected)}
