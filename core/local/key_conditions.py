@@ -59,8 +59,7 @@ def hand_over(
         name: {"ComparisonOperator": operator, "AttributeValueList": values}
         for name, (operator, values) in resolved.items()
     }
-    _drop_references(made, expression)
-    return made
+    return made if _drop_references(made, expression) else None
 
 
 def _parse(expression: str) -> list[_Condition] | None:
@@ -122,7 +121,7 @@ def _fits(resolved: _Resolved, hash_name: str, ranges: list[str]) -> bool:
     for name, (operator, values) in resolved.items():
         if name != hash_name and name not in ranges:
             return False
-        if operator == "BETWEEN" and _comparable(values[0]) > _comparable(values[1]):
+        if operator == "BETWEEN" and comparable(values[0]) > comparable(values[1]):
             return False
     return True
 
@@ -135,12 +134,17 @@ def _is_plain(value: object, expected: str | None) -> bool:
     if not isinstance(text, str) or not text:
         return False
     try:
-        return _comparable(value) is not None
+        return comparable(value) is not None
     except (InvalidOperation, binascii.Error, ValueError):
         return False
 
 
-def _comparable(value: Mapping[str, str]) -> Any:
+def comparable(value: Mapping[str, str]) -> Any:
+    """A key value as Python compares it: bytes for S and B, a Decimal for N.
+
+    Raises:
+        ValueError, ArithmeticError: it is no such value.
+    """
     (kind, text), *_ = value.items()
     if kind == "N":
         number = Decimal(text)
@@ -162,11 +166,11 @@ def _start_key_fits(start: object, resolved: _Resolved) -> bool:
 def _meets(value: object, operator: str, operands: list[dict[str, str]]) -> bool:
     if not _is_plain(value, next(iter(operands[0]))):
         return False
-    left, right = _comparable(value), _comparable(operands[0])  # type: ignore[arg-type]  # checked by _is_plain
+    left, right = comparable(value), comparable(operands[0])  # type: ignore[arg-type]  # checked by _is_plain
     if operator == "BEGINS_WITH":
         return bool(left.startswith(right))
     if operator == "BETWEEN":
-        return bool(right <= left <= _comparable(operands[1]))
+        return bool(right <= left <= comparable(operands[1]))
     return bool(
         {
             "EQ": left == right,
@@ -178,13 +182,15 @@ def _meets(value: object, operator: str, operands: list[dict[str, str]]) -> bool
     )
 
 
-def _drop_references(request: dict[str, Any], expression: str) -> None:
-    """Takes away the names and values that only the key condition used."""
+def _drop_references(request: dict[str, Any], expression: str) -> bool:
+    """Takes away what only the key condition used; False where something is used by nothing."""
+    elsewhere = {r for key in _OTHER_EXPRESSIONS for r in _REFERENCE.findall(request.get(key, ""))}
     used = set(_REFERENCE.findall(expression))
-    for key in _OTHER_EXPRESSIONS:
-        used -= set(_REFERENCE.findall(request.get(key, "")))
     for key in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
-        kept = {k: v for k, v in (request.get(key) or {}).items() if k not in used}
-        request.pop(key, None)
+        given = request.pop(key, None) or {}
+        if not used.union(elsewhere).issuperset(given):
+            return False
+        kept = {k: v for k, v in given.items() if k in elsewhere}
         if kept:
             request[key] = kept
+    return True

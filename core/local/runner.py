@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 import threading
@@ -63,7 +64,7 @@ def _run(listener: socket.socket, folder: Path, instance: Instance) -> None:
 
     emulator = Emulator()
     store = Store(data_folder(folder), emulator, _say)
-    emulator.speed_up_queries()
+    emulator.speed_up_queries(lambda: store.journal.lock)
     about = {"instance": instance.instance, "pid": instance.pid, "folder": str(folder.resolve())}
     server = uvicorn.Server(
         uvicorn.Config(
@@ -84,6 +85,9 @@ def _run(listener: socket.socket, folder: Path, instance: Instance) -> None:
     )
     ticker.start()
     _say(f"Serving on {HOST}:{instance.port}, pid {instance.pid}.")
+    # uvicorn raises the signal that stopped it once more when it is done; by then it is answered.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run(sockets=[listener])
     store.close()
     _say("Stopped cleanly.")

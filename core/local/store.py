@@ -200,11 +200,8 @@ class Store:
     @staticmethod
     def _is_whole(path: Path) -> bool:
         report = ReadReport()
-        last = memoryview(b"")
-        for last in read_frames(path, report):
-            if report.damaged_frames:
-                return False
-        return report.complete and last == _END
+        ends = [payload == _END for payload in read_frames(path, report)]
+        return report.complete and ends[-1:] == [True]
 
     def _apply(self, frames: Iterable[memoryview]) -> None:
         for payload in frames:
