@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,6 +149,8 @@ class LocalEndpoint:
         before = read_instance(self._folder)
         instance_id = self._ids()
         process = self._spawn(instance_id, before.port if before else 0)
+        # Whoever outlives the endpoint (a library user, a test) must not keep a zombie of it.
+        threading.Thread(target=process.wait, name="reap", daemon=True).start()
         deadline = self._clock.monotonic() + START_TIMEOUT_S
         while self._clock.monotonic() < deadline:
             state, instance = self.state(), read_instance(self._folder)
