@@ -31,6 +31,7 @@ from core.settings import child_environment
 LOG_FILE = "endpoint.log"
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
+BUSY_TIMEOUT_S = 10.0
 _POLL_S = 0.02
 _LOG_BYTES = 2 * 1024 * 1024
 
@@ -71,7 +72,7 @@ class LocalEndpoint:
     def state(self) -> EndpointState:
         """Whether it runs, and where."""
         instance = read_instance(self._folder)
-        health = _health(instance) if instance else None
+        health = None if instance is None or self._has_ended() else self._health(instance)
         if instance is None or health is None:
             return EndpointState(
                 running=False,
@@ -153,9 +154,11 @@ class LocalEndpoint:
         threading.Thread(target=process.wait, name="reap", daemon=True).start()
         deadline = self._clock.monotonic() + START_TIMEOUT_S
         while self._clock.monotonic() < deadline:
-            state, instance = self.state(), read_instance(self._folder)
-            if state.running and instance and instance.instance == instance_id:
-                return state
+            instance = read_instance(self._folder)
+            if instance is not None and instance.instance == instance_id:
+                state = self.state()
+                if state.running:
+                    return state
             if process.poll() is not None:
                 raise self._did_not_start(process.returncode)
             self._clock.sleep(_POLL_S)
@@ -218,7 +221,19 @@ class LocalEndpoint:
                 )
             self._clock.sleep(_POLL_S)
 
+    def _health(self, instance: Instance) -> dict[str, list[str]] | None:
+        """What a live process says of itself; it may be busy with a large scan."""
+        deadline = self._clock.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            health = _ask_health(instance)
+            if health is not None or self._clock.monotonic() > deadline or self._has_ended():
+                return health
+            self._clock.sleep(_POLL_S)
+
     def _has_ended(self) -> bool:
+        """True where no process serves the folder: it would hold the lock on the data."""
+        if not self._folder.is_dir():
+            return True
         lock = FileLock(self._folder / "data.lock", blocking=False)
         try:
             with lock:
@@ -227,9 +242,9 @@ class LocalEndpoint:
             return False
 
 
-def _health(instance: Instance) -> dict[str, list[str]] | None:
+def _ask_health(instance: Instance) -> dict[str, list[str]] | None:
     """What the endpoint says of itself; None unless it is the very instance."""
-    connection = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=5.0)
+    connection = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=2.0)
     try:
         connection.request("GET", "/_ialctl/health")
         answer = json.loads(connection.getresponse().read(65536))

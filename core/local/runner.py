@@ -23,6 +23,7 @@ HOST = "127.0.0.1"
 EXIT_TAKEN = 75
 """Exit code where another process already serves this folder."""
 _SYNC_EVERY_S = 0.5
+_LOCK_TIMEOUT_S = 1.0
 
 
 def main(arguments: list[str]) -> None:
@@ -40,7 +41,8 @@ def _serve(folder: Path, instance_id: str, preferred_port: int) -> None:
 
     data = data_folder(folder)
     data.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "data.lock", blocking=False)
+    # Not at once: who asks whether the lock is held holds it for an instant.
+    lock = FileLock(folder / "data.lock", timeout=_LOCK_TIMEOUT_S)
     try:
         lock.acquire()
     except Timeout:
