@@ -1,1 +1,1 @@
-"""The conversation memory: keys, model, store, lexical search and the context."""
+"""The conversation memory: messages in, contexts out."""

@@ -1,0 +1,75 @@
+"""What the memory holds and hands out, as values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.aws.capacity import Consumed
+
+SUMMARY_CHARS = 200
+LINE_CHARS = 80
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a conversation.
+
+    `message_id` names it for good: the same message sent twice stays one. `timestamp_us` is in
+    microseconds since the epoch (UTC), `expires_at` in seconds (None: never).
+    """
+
+    user_id: str
+    session_id: str
+    message_id: str
+    timestamp_us: int
+    role: str
+    content: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tokens: int | None = None
+    embedding_id: str | None = None
+    expires_at: int | None = None
+
+    @property
+    def speaker(self) -> str:
+        """Who speaks: the name in the metadata, or the role."""
+        return str(self.metadata.get("speaker") or self.role)
+
+
+@dataclass(frozen=True)
+class Appended:
+    """A message that is stored now; `new` is False where it was there already."""
+
+    message: Message
+    new: bool
+    consumed: Consumed
+
+
+@dataclass(frozen=True)
+class Messages:
+    """What a read found. `complete` is False where a bound was met before the end."""
+
+    items: tuple[Message, ...]
+    consumed: Consumed
+    complete: bool = True
+
+
+def content_hash(content: str) -> str:
+    """SHA-256 of a message's content, as hex."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def shorten(content: str, limit: int) -> str:
+    """At most `limit` characters, cut at a word where there is one."""
+    if len(content) <= limit:
+        return content
+    cut = content[: limit - 1]
+    at_word = cut.rsplit(None, 1)[0] if any(c.isspace() for c in cut[limit // 2 :]) else cut
+    return at_word + "…"
+
+
+def summary_line(content: str) -> str:
+    """A message in one line."""
+    return shorten(" ".join(content[: LINE_CHARS * 8].split()), LINE_CHARS)

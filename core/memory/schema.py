@@ -1,0 +1,23 @@
+"""The tables of the memory: names, keys and indexes, as the phase deploys them."""
+
+from __future__ import annotations
+
+from core.aws.capacity import IndexSchema, TableSchema
+
+USER_TIME_INDEX = "UserTimeIndex"
+SESSION_INDEX = "SessionIndex"
+
+
+def history_schema(project: str) -> TableSchema:
+    """`conversation-history-v2` of a project."""
+    return TableSchema(
+        f"{project}-conversation-history-v2",
+        "user_date",
+        "timestamp_type",
+        (
+            IndexSchema(
+                USER_TIME_INDEX, "user_id", "timestamp", ("content_summary", "tokens", "role")
+            ),
+            IndexSchema(SESSION_INDEX, "session_id", "timestamp", ("content_hash", "summary")),
+        ),
+    )

@@ -1,0 +1,282 @@
+"""conversation-history-v2: messages appended, and read back by time or session."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from core.aws.capacity import NOTHING, Consumed, in_turn, side_by_side
+from core.aws.codec import Item
+from core.aws.requests import Key, KeyRange, Query
+from core.aws.table import Page, Table, batches, query_pages
+from core.clock import SYSTEM_CLOCK, Clock
+from core.errors import ConditionFailedError
+from core.memory import keys
+from core.memory.items import READ_ATTRIBUTES, from_item, part_prefix, to_items
+from core.memory.model import Appended, Message, Messages
+from core.memory.recent import RecentWrites
+from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
+
+WORKERS = 16
+MAX_PAGES = 50
+"""Index pages that one read follows before it says that it is not complete."""
+# An index page holds other tenants' entries and expired ones too: ask for a few more.
+_SPARE = 5
+# Index entries read at once to learn the days of a user.
+_DAYS_PAGE = 1000
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class ConversationStore(AbstractContextManager["ConversationStore"]):
+    """A user's messages in conversation-history-v2. Thread-safe; close it when done.
+
+    Appending is idempotent by message id, time and role: the same `Message` sent again is found,
+    not written twice. Reads drop what has expired, and see what this process wrote even where an
+    index does not yet. All operations raise what `Table` raises.
+    """
+
+    def __init__(
+        self, history: Table, clock: Clock = SYSTEM_CLOCK, *, workers: int = WORKERS
+    ) -> None:
+        self._table = history
+        self._clock = clock
+        self._pool: Executor = ThreadPoolExecutor(workers, thread_name_prefix="history")
+        self._recent = RecentWrites(clock)
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def append(self, message: Message) -> Appended:
+        """Stores a message unless it is there already.
+
+        Raises:
+            UsageError: an id, role, time or size that can't be stored.
+            ConditionFailedError: all places for a message of that time and role are taken.
+        """
+        stored = to_items(message)
+        consumed = NOTHING
+        if stored.parts:
+            # A head stands for complete parts: they go first.
+            consumed += self._table.batch_write(stored.parts)
+        for sort_key in keys.sort_keys(message):
+            put = self._table.put_new({**stored.head, "timestamp_type": sort_key})
+            consumed += put.consumed
+            if put.new or _same(put.existing, message):
+                if put.new:
+                    self._recent.add(message)
+                return Appended(message, put.new, consumed)
+        raise ConditionFailedError(
+            f"The message '{message.message_id}' finds every key of its time and role taken.",
+            "Give it another time, a microsecond later.",
+        )
+
+    def append_many(self, messages: Iterable[Message]) -> list[Appended]:
+        """Stores messages side by side; answers in their order. Raises the first error."""
+        return list(self._pool.map(self.append, messages))
+
+    def map(self, function: Callable[[T], R], things: Sequence[T]) -> list[R]:
+        """Runs `function` over `things` on the store's threads; answers in their order."""
+        return list(self._pool.map(function, things))
+
+    def read_recent(self, user_id: str, limit: int) -> Messages:
+        """The newest messages of a user, newest first.
+
+        Raises:
+            UsageError: a user id that no message can have.
+        """
+        keys.check_user(user_id)
+        mine = self._recent.of(lambda m: m.user_id == user_id)
+        query = Query(
+            user_id,
+            index=USER_TIME_INDEX,
+            ascending=False,
+            limit=limit + _SPARE,
+            attributes=("user_date", "timestamp_type"),
+        )
+        return self._newest(query, lambda _: True, mine, limit, self._fetch_by_day)
+
+    def read_session(self, user_id: str, session_id: str, limit: int) -> Messages:
+        """The newest messages of one session of a user, newest first.
+
+        The index knows sessions by their id alone, so another user's session of the same name
+        stands in it too; what is not this user's is left out.
+
+        Raises:
+            UsageError: a user or session id that no message can have.
+        """
+        keys.check_user(user_id)
+        keys.check_session(session_id)
+        prefix = keys.user_prefix(user_id)
+        mine = self._recent.of(lambda m: (m.user_id, m.session_id) == (user_id, session_id))
+        query = Query(
+            session_id,
+            index=SESSION_INDEX,
+            ascending=False,
+            limit=limit + _SPARE,
+            attributes=("user_date", "timestamp_type"),
+        )
+        return self._newest(
+            query, lambda e: e["user_date"].startswith(prefix), mine, limit, self._fetch
+        )
+
+    def read_all(self, user_id: str) -> Iterator[Messages]:
+        """All messages of a user, newest first, a page at a time; stop taking to stop reading.
+
+        What this process wrote last comes first, whatever its time.
+
+        Raises:
+            UsageError: a user id that no message can have.
+        """
+        keys.check_user(user_id)
+        mine = self._recent.of(lambda m: m.user_id == user_id and self._alive(m))
+        seen = {_identity(message) for message in mine}
+        if mine:
+            yield Messages(tuple(_in_order(mine)), NOTHING)
+        for days, cost in self._days(user_id):
+            consumed = cost
+            for messages, read in self._day_pages(days):
+                fresh = tuple(m for m in messages if _identity(m) not in seen)
+                yield Messages(fresh, consumed + read)
+                consumed = NOTHING
+
+    def _days(self, user_id: str) -> Iterator[tuple[list[str], Consumed]]:
+        before_us = keys.LATEST_US
+        while before_us >= 0:
+            query = Query(
+                user_id,
+                KeyRange(high=before_us),
+                index=USER_TIME_INDEX,
+                ascending=False,
+                limit=_DAYS_PAGE,
+                attributes=("user_date",),
+            )
+            page = self._table.query(query)
+            days = list(dict.fromkeys(entry["user_date"] for entry in page.items))
+            yield days, page.consumed
+            if page.next_key is None or not days:
+                return
+            # The day at the page's end is read whole: what the index holds more of it is skipped.
+            before_us = keys.day_start_us(days[-1]) - 1
+
+    def _day_pages(self, days: Sequence[str]) -> Iterator[tuple[list[Message], Consumed]]:
+        for some in batches(days, WORKERS):
+            queries = [Query(day, ascending=False, attributes=READ_ATTRIBUTES) for day in some]
+            firsts = self.map(self._table.query, queries)
+            cost = side_by_side(page.consumed for page in firsts)
+            for query, first in zip(queries, firsts, strict=True):
+                page = first
+                yield self._living(page, cost)
+                cost = NOTHING
+                while page.next_key is not None:
+                    page = self._table.query(query, page.next_key)
+                    yield self._living(page, page.consumed)
+
+    def _living(self, page: Page, cost: Consumed) -> tuple[list[Message], Consumed]:
+        messages, consumed = self._whole(page.items, cost)
+        return _in_order(m for m in messages if self._alive(m)), consumed
+
+    def _newest(
+        self,
+        query: Query,
+        wanted: Callable[[Item], bool],
+        mine: list[Message],
+        limit: int,
+        fetch: Callable[[Sequence[Key]], tuple[list[Message], Consumed]],
+    ) -> Messages:
+        found = {_identity(m): m for m in mine if self._alive(m)}
+        consumed = NOTHING
+        live = 0
+        complete = False
+        for page in self._some_pages(query):
+            entries = [entry for entry in page.items if wanted(entry)]
+            messages, cost = fetch(entries)
+            consumed += page.consumed + cost
+            alive = [m for m in messages if self._alive(m)]
+            found |= {_identity(m): m for m in alive}
+            live += len(alive)
+            complete = live >= limit or page.next_key is None
+            if complete:
+                break
+        return Messages(tuple(_in_order(found.values())[:limit]), consumed, complete)
+
+    def _some_pages(self, query: Query) -> Iterator[Page]:
+        page = self._table.query(query)
+        yield page
+        for _ in range(MAX_PAGES - 1):
+            if page.next_key is None:
+                return
+            # Whoever needs a second page needs many: what stands first is not this user's.
+            page = self._table.query(dataclasses.replace(query, limit=1000), page.next_key)
+            yield page
+
+    def _fetch(self, entries: Sequence[Key]) -> tuple[list[Message], Consumed]:
+        if not entries:
+            return [], NOTHING
+        wanted = [dict(entry) for entry in entries]
+        page = self._table.batch_get(wanted, attributes=READ_ATTRIBUTES)
+        return self._whole(page.items, page.consumed)
+
+    def _fetch_by_day(self, entries: Sequence[Key]) -> tuple[list[Message], Consumed]:
+        # A range of a day costs its size; single items cost half a unit each, however small.
+        bounds: dict[str, tuple[str, str]] = {}
+        for entry in entries:
+            day, place = entry["user_date"], entry["timestamp_type"]
+            low, high = bounds.get(day, (place, place))
+            bounds[day] = (min(low, place), max(high, place))
+        queries = [
+            Query(day, KeyRange(low, high), attributes=READ_ATTRIBUTES)
+            for day, (low, high) in bounds.items()
+        ]
+        parts = self.map(self._partition, queries)
+        messages = [message for found, _ in parts for message in found]
+        return messages, side_by_side(consumed for _, consumed in parts)
+
+    def _partition(self, query: Query) -> tuple[list[Message], Consumed]:
+        pages = list(query_pages(self._table, query))
+        items = [item for page in pages for item in page.items]
+        return self._whole(items, in_turn(page.consumed for page in pages))
+
+    def _whole(
+        self, items: Sequence[Mapping[str, Any]], consumed: Consumed
+    ) -> tuple[list[Message], Consumed]:
+        large = NOTHING
+        messages = []
+        for item in items:
+            if "content_parts" in item and self._expired(item.get("ttl")):
+                continue  # its parts may be gone already
+            parts, cost = self._parts(item) if "content_parts" in item else ([], NOTHING)
+            large += cost
+            messages.append(from_item(item, parts))
+        return messages, consumed + large
+
+    def _parts(self, head: Mapping[str, Any]) -> tuple[list[bytes], Consumed]:
+        partition = keys.parts_partition(head["user_id"], head["message_id"])
+        query = Query(
+            partition, KeyRange(prefix=part_prefix(head)), attributes=("part",), consistent=True
+        )
+        pages = list(query_pages(self._table, query))
+        parts = [item["part"] for page in pages for item in page.items]
+        return parts, in_turn(page.consumed for page in pages)
+
+    def _alive(self, message: Message) -> bool:
+        return not self._expired(message.expires_at)
+
+    def _expired(self, expires_at: int | None) -> bool:
+        return expires_at is not None and expires_at <= self._clock.time()
+
+
+def _same(existing: Mapping[str, Any] | None, message: Message) -> bool:
+    return existing is not None and existing.get("message_id") == message.message_id
+
+
+def _identity(message: Message) -> tuple[str, int, str]:
+    return message.message_id, message.timestamp_us, message.role
+
+
+def _in_order(messages: Iterable[Message]) -> list[Message]:
+    return sorted(messages, key=lambda m: (m.timestamp_us, m.message_id), reverse=True)
