@@ -1,0 +1,219 @@
+"""One deployment at a time: a lease in the operations table, a locked file until that stands.
+
+The file keeps out other runs of this machine and folder, and is free again the moment its
+process ends. The lease keeps out everyone else: it is taken by a conditional write, runs out by
+itself, and carries a number that grows with each owner, so that one who lost it is noticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pwd
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from core.clock import Clock, iso
+from core.deploy.client import Client
+from core.errors import ConditionFailedError, LockHeldError, NotFoundError, StorageError
+
+LEASE_S = 120.0
+_KEY = {"pk": {"S": "lock#deployment"}, "sk": {"S": "lock"}}
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds the lock: a person, a machine, a process, one run."""
+
+    user: str
+    host: str
+    pid: int
+    run: str
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host} (process {self.pid})"
+
+
+def this_run(run: str) -> Owner:
+    """The owner that this process is."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid-{os.getuid()}"
+    return Owner(user, socket.gethostname(), os.getpid(), run)
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, owner: Owner, clock: Clock) -> Iterator[None]:
+    """Holds a lock file while the block runs.
+
+    Raises:
+        LockHeldError: another process holds it; says who and since when.
+        StorageError: the file can't be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+b")
+    except OSError as error:
+        raise StorageError(
+            f"The lock file '{path}' can't be made: {error.strerror}.",
+            "Choose a folder that can be written: --state-dir DIR or IAL_STATE_DIR.",
+            path=path,
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _held(*_read_owner(file)) from None
+        file.truncate(0)
+        file.write(orjson.dumps({"owner": str(owner), "since": iso(clock.time())}))
+        file.flush()
+        yield
+
+
+class Lease:
+    """The lease in the operations table. Thread-safe: all its state is the table's and one flag."""
+
+    def __init__(self, dynamodb: Client, table: str, owner: Owner, clock: Clock) -> None:
+        self._dynamodb, self._table = dynamodb, table
+        self._owner, self._clock = owner, clock
+        self._renew_at: float | None = None
+        self.fence = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether this run took it."""
+        return self._renew_at is not None
+
+    def acquire(self) -> bool:
+        """Takes the lease; False where the table does not stand yet.
+
+        A lease that ran out is taken over, and one whose process on this machine is dead.
+
+        Raises:
+            LockHeldError: someone else holds it; says who and since when.
+        """
+        try:
+            self.fence = self._write("attribute_not_exists(run) OR expires_at < :now")
+        except NotFoundError:
+            return False
+        except ConditionFailedError:
+            self._take_over()
+        self._schedule()
+        return True
+
+    def keep(self) -> None:
+        """Makes the lease last; quick unless a third of it has passed. Does nothing if not held.
+
+        Raises:
+            LockHeldError: it ran out meanwhile, and someone else took it.
+        """
+        if self._renew_at is None or self._clock.monotonic() < self._renew_at:
+            return
+        try:
+            self.fence = self._write("run = :run", grow=0)
+            self._schedule()
+        except ConditionFailedError:
+            self._renew_at = None
+            self.acquire()  # it ran out: whoever has it now is named, or it is ours anew
+
+    def release(self) -> None:
+        """Gives the lease back; the number stays. Does nothing if it is not held (any more)."""
+        if self._renew_at is None:
+            return
+        self._renew_at = None
+        with contextlib.suppress(ConditionFailedError, NotFoundError):
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key=_KEY,
+                UpdateExpression="REMOVE run, holder, host, pid, since, expires_at",
+                ConditionExpression="run = :run",
+                ExpressionAttributeValues={":run": {"S": self._owner.run}},
+            )
+
+    def _take_over(self) -> None:
+        item = self._read()
+        if not self._dead(item):
+            raise _held(*_describe(item))
+        self.fence = self._write("run = :dead", {":dead": item["run"]})
+
+    def _dead(self, item: Mapping[str, Any]) -> bool:
+        if item.get("host", {}).get("S") != self._owner.host or "run" not in item:
+            return False
+        return not _process_runs(int(item.get("pid", {}).get("N", "0")))
+
+    def _schedule(self) -> None:
+        self._renew_at = self._clock.monotonic() + LEASE_S / 3
+
+    def _write(
+        self, condition: str, more: Mapping[str, Any] | None = None, *, grow: int = 1
+    ) -> int:
+        now, owner = self._clock.time(), self._owner
+        names = {":run", ":holder", ":host", ":pid", ":since", ":until", ":zero", ":one"}
+        values: dict[str, Any] = {
+            ":run": {"S": owner.run},
+            ":holder": {"S": str(owner)},
+            ":host": {"S": owner.host},
+            ":pid": {"N": str(owner.pid)},
+            ":since": {"S": iso(now)},
+            ":until": {"N": str(int(now + LEASE_S))},
+            ":zero": {"N": "0"},
+            ":one": {"N": str(grow)},
+            ":now": {"N": str(int(now))},
+            **(more or {}),
+        }
+        used = {name: v for name, v in values.items() if name in names or name in condition}
+        answer = self._dynamodb.update_item(
+            TableName=self._table,
+            Key=_KEY,
+            UpdateExpression="SET run = :run, holder = :holder, host = :host, pid = :pid, "
+            "since = :since, expires_at = :until, fence = if_not_exists(fence, :zero) + :one",
+            ConditionExpression=condition,
+            ExpressionAttributeValues=used,
+            ReturnValues="ALL_NEW",
+        )
+        return int(answer["Attributes"]["fence"]["N"])
+
+    def _read(self) -> Mapping[str, Any]:
+        answer = self._dynamodb.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
+        item: Mapping[str, Any] = answer.get("Item") or {}
+        return item
+
+
+def _process_runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _read_owner(file: IO[bytes]) -> tuple[str, str]:
+    file.seek(0)
+    try:
+        found = orjson.loads(file.read())
+    except orjson.JSONDecodeError:
+        return "another process", "just now"  # it has not written its name yet
+    return str(found["owner"]), str(found["since"])
+
+
+def _describe(item: Mapping[str, Any]) -> tuple[str, str]:
+    holder, since = item.get("holder", {}).get("S"), item.get("since", {}).get("S")
+    return holder or "another run", since or "just now"
+
+
+def _held(owner: str, since: str) -> LockHeldError:
+    return LockHeldError(
+        f"Another deployment is going on: {owner} holds the lock since {since}.",
+        "Wait until it has ended; the lock of a run that died is taken over by itself.",
+        owner=owner,
+        since=since,
+    )
