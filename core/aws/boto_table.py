@@ -200,7 +200,7 @@ class BotoTable:
             return call(**arguments)
         except NotFoundError as error:
             raise NotFoundError(
-                f"Nothing is deployed here yet: there is no table '{self._schema.name}' "
+                f"No conversation memory is deployed here: there is no table '{self._schema.name}' "
                 f"at {self._where}.",
                 "Deploy it: `ialctl start`.",
                 code=error.code,

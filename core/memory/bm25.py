@@ -21,9 +21,12 @@ class Weights:
     """
 
     k1: float = 1.2
-    b: float = 0.75
+    b: float = 0.5
     neighbour: float = 0.5
     speaker: float = 0.4
+
+
+DEFAULT = Weights()
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,7 @@ class _Counted:
     length: int
 
 
-def score(
-    query: str, messages: Sequence[Message], weights: Weights = Weights()
-) -> dict[int, float]:
+def score(query: str, messages: Sequence[Message], weights: Weights = DEFAULT) -> dict[int, float]:
     """Scores above 0, by position in `messages`.
 
     A name of someone who speaks in these messages matches only what that person says: in the

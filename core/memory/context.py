@@ -154,12 +154,11 @@ def _assemble(recent: Messages, session: Messages, found: Hits, budget_tokens: i
 
 def _candidates(recent: Messages, session: Messages, found: Hits) -> dict[str, list[_Candidate]]:
     scores = {_identity(hit.message): hit.score for hit in found.items}
-    groups = {
+    return {
         "session": [_Candidate(m, "session", scores.get(_identity(m))) for m in session.items],
         "recent": [_Candidate(m, "recent", scores.get(_identity(m))) for m in recent.items],
         "found": [_Candidate(hit.message, hit.source, hit.score) for hit in found.items],
     }
-    return groups
 
 
 def _fit(groups: Mapping[str, Sequence[_Candidate]], budget_tokens: int) -> list[_Fitted]:
@@ -201,10 +200,9 @@ class _Fitting:
 def _line(candidate: _Candidate, most_tokens: float) -> _Fitted:
     message = candidate.message
     time = iso(message.timestamp_us // keys.MICROSECONDS)
-    who = fence.label(message.speaker)
-    if message.speaker != message.role:
-        who += f" ({fence.label(message.role)})"
-    heading = f"[{time} | {fence.label(message.session_id)} | {who} | {candidate.source}] "
+    # Short: in a conversation of short turns the headings would eat half of the budget.
+    minute = time[:16].replace("T", " ")
+    heading = f"[{minute} | {fence.label(message.speaker)} | {candidate.source}] "
     text, cut = _shown(message.content, most_tokens - token_weight(heading) - 1)
     line = Line(
         candidate.source,

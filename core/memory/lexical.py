@@ -24,7 +24,7 @@ class LexicalRetriever:
         *,
         max_messages: int = MAX_MESSAGES,
         max_characters: int = MAX_CHARACTERS,
-        weights: bm25.Weights = bm25.Weights(),
+        weights: bm25.Weights = bm25.DEFAULT,
     ) -> None:
         self._store = store
         self._max_messages = max_messages

@@ -79,9 +79,18 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         """Stores messages side by side; answers in their order. Raises the first error."""
         return list(self._pool.map(self.append, messages))
 
-    def map(self, function: Callable[[T], R], things: Sequence[T]) -> list[R]:
-        """Runs `function` over `things` on the store's threads; answers in their order."""
-        return list(self._pool.map(function, things))
+    def each(self, function: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
+        """Runs `function` over `things` on the store's threads; yields answers in their order.
+
+        `function` must not read from this store: reads wait for the same threads.
+        """
+        return self._pool.map(function, things)
+
+    def contains(self, message: Message) -> bool:
+        """Whether a message of this id stands at this time in this role."""
+        partition = keys.user_date(message.user_id, message.timestamp_us)
+        places = ({"user_date": partition, "timestamp_type": k} for k in keys.sort_keys(message))
+        return any(_same(self._table.get(place, consistent=True).item, message) for place in places)
 
     def read_recent(self, user_id: str, limit: int) -> Messages:
         """The newest messages of a user, newest first.
@@ -166,7 +175,7 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
     def _day_pages(self, days: Sequence[str]) -> Iterator[tuple[list[Message], Consumed]]:
         for some in batches(days, WORKERS):
             queries = [Query(day, ascending=False, attributes=READ_ATTRIBUTES) for day in some]
-            firsts = self.map(self._table.query, queries)
+            firsts = list(self.each(self._table.query, queries))
             cost = side_by_side(page.consumed for page in firsts)
             for query, first in zip(queries, firsts, strict=True):
                 page = first
@@ -232,7 +241,7 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             Query(day, KeyRange(low, high), attributes=READ_ATTRIBUTES)
             for day, (low, high) in bounds.items()
         ]
-        parts = self.map(self._partition, queries)
+        parts = list(self.each(self._partition, queries))
         messages = [message for found, _ in parts for message in found]
         return messages, side_by_side(consumed for _, consumed in parts)
 

@@ -1,0 +1,1 @@
+"""Conversations from files into the memory: JSON lines, LoCoMo, ChatGPT exports."""

@@ -1,0 +1,108 @@
+"""The file that is imported: read as a stream, its beginning looked at, its bytes counted."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from core.errors import StorageError, UsageError
+
+HEAD_BYTES = 64 * 1024
+_BUFFER_BYTES = 256 * 1024
+_BOM = b"\xef\xbb\xbf"
+_OTHER_KINDS = (
+    (b"PK\x03\x04", "a ZIP archive", "Unpack it and import the JSON file inside."),
+    (b"\x1f\x8b", "compressed with gzip", "Unpack it: `gunzip -c FILE | ialctl import - …`."),
+    (b"\xff\xfe", "UTF-16 text", "Save it as UTF-8."),
+    (b"\xfe\xff", "UTF-16 text", "Save it as UTF-8."),
+    (b"SQLite format 3", "a database", "Export it as JSON lines first."),
+)
+
+
+class Source:
+    """An opened file without its byte order mark; `head` is its beginning."""
+
+    def __init__(self, name: str, raw: IO[bytes], total_bytes: int | None, stamp: str) -> None:
+        head = _read_fully(raw, HEAD_BYTES)
+        self.name = name
+        self.total_bytes = total_bytes
+        self.fingerprint = hashlib.sha256(stamp.encode() + head).hexdigest()
+        self.resumable = total_bytes is not None
+        self.head = head.removeprefix(_BOM)
+        self._joined = _Joined(self.head, raw)
+        self.stream = io.BufferedReader(self._joined, _BUFFER_BYTES)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes taken from the file so far, up to a buffer ahead of what was used."""
+        return self._joined.count
+
+
+class _Joined(io.RawIOBase):
+    """The head that was looked at, then the rest."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head = memoryview(head)
+        self._rest = rest
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # typeshed's Buffer is 3.12
+        found = self._head[: len(view)] or memoryview(self._rest.read(len(view)))
+        self._head = self._head[len(found) :]
+        view[: len(found)] = found
+        self.count += len(found)
+        return len(found)
+
+
+@contextmanager
+def open_source(name: str, stdin: IO[bytes]) -> Iterator[Source]:
+    """Opens a file, or `stdin` for "-".
+
+    Raises:
+        StorageError: it can't be read.
+        UsageError: it is empty, or of a kind that is not JSON text.
+    """
+    if name == "-":
+        yield _checked(Source("standard input", stdin, None, ""))
+        return
+    path = Path(name)
+    try:
+        file = path.open("rb")
+        status = path.stat()
+    except OSError as error:
+        raise StorageError(
+            f"The file '{name}' can't be read: {error.strerror or error}.",
+            "Check the path; `-` reads standard input.",
+            path=name,
+        ) from error
+    with file:
+        stamp = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0"
+        yield _checked(Source(name, file, status.st_size, stamp))
+
+
+def _checked(source: Source) -> Source:
+    if not source.head.strip():
+        raise UsageError(f"There is nothing in {source.name}.", "Give a file with messages.")
+    for magic, kind, cure in _OTHER_KINDS:
+        if source.head.startswith(magic):
+            raise UsageError(f"The file {source.name} is {kind}, not JSON text.", cure)
+    return source
+
+
+def _read_fully(raw: IO[bytes], size: int) -> bytes:
+    # A pipe gives what it has; the beginning is wanted whole.
+    found = b""
+    while len(found) < size:
+        more = raw.read(size - len(found))
+        if not more:
+            break
+        found += more
+    return found

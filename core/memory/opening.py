@@ -1,0 +1,21 @@
+"""The memory of a project at a target, put together."""
+
+from __future__ import annotations
+
+from core.aws.boto_table import open_table
+from core.aws.session import AwsSession
+from core.clock import SYSTEM_CLOCK, Clock
+from core.memory.context import ContextBuilder
+from core.memory.lexical import LexicalRetriever
+from core.memory.schema import history_schema
+from core.memory.store import ConversationStore
+
+
+def open_store(session: AwsSession, project: str, clock: Clock = SYSTEM_CLOCK) -> ConversationStore:
+    """The project's messages; sends nothing yet. Close it (or use `with`) when done."""
+    return ConversationStore(open_table(session, history_schema(project), clock), clock)
+
+
+def context_builder(store: ConversationStore, clock: Clock = SYSTEM_CLOCK) -> ContextBuilder:
+    """Contexts from a store, matches found by their words."""
+    return ContextBuilder(store, LexicalRetriever(store), clock)

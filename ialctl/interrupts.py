@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM as a wish to stop at the next safe point."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from core.errors import IalError, InterruptedRunError, TerminatedRunError
+
+
+class StopWish:
+    """Whether somebody asked to stop; call it to know."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        """True once a signal has come."""
+        return self.signal is not None
+
+    def error(self, interrupted: InterruptedRunError) -> IalError:
+        """The same error, with the exit code of the signal that came."""
+        if self.signal == signal.SIGTERM:
+            return TerminatedRunError(interrupted.what, interrupted.cure)
+        return interrupted
+
+
+@contextmanager
+def stop_wish() -> Iterator[StopWish]:
+    """The first Ctrl-C or SIGTERM is only noted; the second Ctrl-C stops at once."""
+    wish = StopWish()
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if wish.signal is not None:
+            raise KeyboardInterrupt
+        wish.signal = number
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield wish
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
