@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ialctl.command import add_common_options
-from ialctl.commands import config, context_, import_, stop
+from ialctl.commands import config, context_, destroy, drift, import_, plan, start, status, stop
 
 HELP = "A conversation memory for LLM agents on DynamoDB: deploy it, feed it, ask it."
 
@@ -20,6 +20,6 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     add_common_options(app, HELP)
-    for module in (config, context_, import_, stop):
+    for module in (config, context_, destroy, drift, import_, plan, start, status, stop):
         module.register(app)
     return app

@@ -42,7 +42,7 @@ class Options:
 
 
 class Deployment:
-    """One run. Reads the phases when it first needs them; nothing is touched before that."""
+    """One run on one project; nothing is touched before the phases are read and ordered."""
 
     def __init__(
         self,
@@ -53,9 +53,12 @@ class Deployment:
         clock: Clock = SYSTEM_CLOCK,
         ids: Ids = new_id,
         observer: Observer = no_observer,
+        phases: tuple[Phase, ...] | None = None,
     ) -> None:
+        """A deployment; `phases` where they were read already."""
         self._settings, self._clients, self._options = settings, clients, options
         self._clock, self._ids, self._observer = clock, ids, observer
+        self._given_phases = phases
         self._owner = this_run(ids())
         self._lease = Lease(
             clients.client("dynamodb"), f"{settings.project}-operations", self._owner, clock
@@ -63,6 +66,10 @@ class Deployment:
         self._pacer = Pacer(clock, self._lease.keep)
         self._local = settings.target == "local"
         self._limits = Limits(stale_s=LOCAL_STALE_S if self._local else None)
+
+    def observe(self, observer: Observer) -> None:
+        """From now on tells `observer` how it goes on; call it before `apply` or `destroy`."""
+        self._observer = observer
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -127,6 +134,8 @@ class Deployment:
             if stack is None or step.action == "create":
                 found.append(Difference(step.stack, "", "stack", "deployed", "missing"))
                 continue
+            if step.action == "recover":
+                found.append(Difference(step.stack, "", "state", "complete", stack.status))
             found.extend(
                 Difference(step.stack, c.logical_id, "template", c.kind, "as deployed before")
                 for c in step.changes
@@ -213,7 +222,7 @@ class Deployment:
 
     @cached_property
     def _all_phases(self) -> tuple[Phase, ...]:
-        phases = read_phases(phases_folder(self._settings))
+        phases = self._given_phases or read_phases(phases_folder(self._settings))
         declared = {name for phase in phases for name in phase.template.parameters}
         for name in self._options.parameters:
             if name not in declared or name == "ProjectName":

@@ -1,0 +1,92 @@
+"""`ialctl status`: what stands now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ialctl.command import command
+from ialctl.context import AppContext
+from ialctl.output import Column, plain, table
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+_STACKS = (Column("PHASE", "phase"), Column("STACK", "stack"), Column("STATUS", "status"))
+_TABLES = (
+    Column("TABLE", "name"),
+    Column("STATUS", "status"),
+    Column("ITEMS", "items", right=True),
+    Column("BYTES", "size_bytes", right=True),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @command(app, "status", examples=("ialctl status", "ialctl status --json"))
+    def status(context: AppContext) -> None:
+        """Show what stands: the endpoint, stacks, tables, and which engine is active."""
+        endpoint = _endpoint(context)
+        data: dict[str, Any] = {
+            "project": context.settings.project,
+            "target": context.settings.target,
+            "endpoint": endpoint,
+            "stacks": [],
+            "tables": [],
+            "engine": None,
+        }
+        if endpoint["running"]:
+            data |= _standing(context)
+        context.output.result("status", data, lambda: _shown(data))
+
+
+def _endpoint(context: AppContext) -> dict[str, Any]:
+    if not context.settings.uses_embedded_endpoint:
+        return {"running": True, "embedded": False, "where": context.session.where}
+    from ialctl.endpoint import endpoint_state
+
+    state = endpoint_state(context)
+    where = state.url or ("died" if state.died else "stopped")
+    return {
+        "running": state.running,
+        "embedded": True,
+        "where": where,
+        "pid": state.pid,
+        "port": state.port,
+        "data_dir": str(state.data_dir),
+        "notes": list(state.notes),
+    }
+
+
+def _standing(context: AppContext) -> dict[str, Any]:
+    import dataclasses
+
+    from ialctl.deploying import deployment
+
+    found = deployment(context).status()
+    rows = [dataclasses.asdict(stack) for stack in found.stacks]
+    tables = [t for row in rows for t in row.pop("tables")]
+    return {"stacks": rows, "tables": tables, "engine": found.engine, "others": list(found.others)}
+
+
+def _shown(data: dict[str, Any]) -> Group:
+    from rich.console import Group
+
+    endpoint = data["endpoint"]
+    where = endpoint["where"] + (f" (process {endpoint['pid']})" if endpoint.get("pid") else "")
+    parts: list[Any] = [plain(f"project   {data['project']}\nendpoint  {where}")]
+    if not endpoint["running"]:
+        return Group(*parts, plain("Nothing runs here. Bring it up: `ialctl start`."))
+    parts.append(plain(f"engine    {data['engine']}\n"))
+    optional = [
+        s
+        | {"status": s["status"] or ("optional, not deployed" if s["optional"] else "not deployed")}
+        for s in data["stacks"]
+    ]
+    parts += [table(optional, _STACKS), plain("")]
+    if data["tables"]:
+        parts.append(table(data["tables"], _TABLES))
+    parts += [plain(f"also this project's: {name}") for name in data["others"]]
+    return Group(*parts)
