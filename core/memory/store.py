@@ -147,6 +147,8 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         if mine:
             yield Messages(tuple(_in_order(mine)), NOTHING)
         for days, cost in self._days(user_id):
+            if not days:
+                yield Messages((), cost)
             consumed = cost
             for messages, read in self._day_pages(days):
                 fresh = tuple(m for m in messages if _identity(m) not in seen)
