@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from core.errors import (
     AWS_CODES,
@@ -135,7 +137,9 @@ def _from_answer(error: boto.ClientError, where: str, operation: str) -> IalErro
     code, status = _code(error), _status(error)
     message = _short(str(_body(error).get("Message", "")))
     known = AWS_CODES.get(code, AwsError)
-    if not code.replace(".", "").isalnum() or (known is AwsError and not message):
+    # Only the answer to a HEAD has no body and so no code but its status.
+    no_code = code.isdigit() and not operation.startswith("Head")
+    if no_code or not code.replace(".", "").isalnum() or (known is AwsError and not message):
         return EndpointAnswerError(
             f"The answer to {operation} from {where} is not one of AWS (HTTP {status}).",
             "Is that an AWS endpoint? Check `--endpoint-url`.",
@@ -173,6 +177,25 @@ def _refusal(known: type[TargetError], code: str, message: str, operation: str) 
         "Name the region of the deployment with `--region`.",
         code=code,
     )
+
+
+def refuse_rubbish(response_dict: Mapping[str, Any], **_: object) -> None:
+    """A botocore handler: a JSON service's answer must be a JSON object.
+
+    botocore takes anything for an empty answer, and so a write as done that was never seen.
+
+    Raises:
+        ResponseParserError: it is something else.
+    """
+    body = response_dict.get("body", b"")
+    if response_dict.get("status_code", 0) >= 300:
+        return
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise ResponseParserError(f"{_short(repr(body[:60]))} is not a JSON object")
 
 
 def throttling_reasons(response: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -13,9 +13,10 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from core import __version__
-from core.aws.failures import is_retryable, translate
+from core.aws.failures import is_retryable, refuse_rubbish, translate
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import EndpointAnswerError, RegionError
 from core.resilience.retry import Retrier, RetryPolicy
@@ -24,6 +25,17 @@ from core.settings import Settings
 LOCAL_ACCESS_KEY = "local"
 LOCAL_REGION = "us-east-1"
 POOL_SIZE = 50
+# What an operation of botocore's may raise: the last ones where an answer is JSON or XML, but not
+# of the operation's shape.
+_RAISED = (
+    BotoCoreError,
+    ClientError,
+    ResponseParserError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+)
 
 
 class AwsClient:
@@ -53,7 +65,7 @@ class AwsClient:
         called = self._client.meta.method_to_api_mapping.get(name, name)
         try:
             answer = self._retrier(lambda: operation(**arguments))
-        except (BotoCoreError, ClientError, ValueError) as error:
+        except _RAISED as error:
             raise translate(error, self._where, called) from error
         if not isinstance(answer, dict):
             raise EndpointAnswerError(
@@ -128,7 +140,7 @@ class AwsSession:
         if settings.target == "local":
             # An emulator takes any credentials; it must never be sent the user's real ones.
             session.set_credentials(LOCAL_ACCESS_KEY, LOCAL_ACCESS_KEY)
-        return session.create_client(
+        client = session.create_client(
             service,
             region_name=self.region,
             endpoint_url=self.endpoint_url,
@@ -142,3 +154,6 @@ class AwsSession:
                 s3={"addressing_style": "path"} if self.endpoint_url else None,
             ),
         )
+        if client.meta.service_model.protocol == "json":
+            client.meta.events.register("before-parse", refuse_rubbish)
+        return client

@@ -7,6 +7,7 @@ Takes `port` if it is free and any other if not, and says which in `endpoint.jso
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -65,7 +66,12 @@ def _run(listener: socket.socket, folder: Path, instance: Instance) -> None:
     from core.local.store import Store
 
     emulator = Emulator()
+    # What is restored lives as long as the process: millions of objects that the garbage
+    # collector need never look at (100,000 items come back in half the time).
+    gc.disable()
     store = Store(data_folder(folder), emulator, _say)
+    gc.freeze()
+    gc.enable()
     emulator.speed_up_queries(lambda: store.journal.lock)
     about = {"instance": instance.instance, "pid": instance.pid, "folder": str(folder.resolve())}
     server = uvicorn.Server(
