@@ -17,13 +17,13 @@ class Weights:
 
     `k1` and `b` are BM25's own (Robertson and Zaragoza, "The Probabilistic Relevance Framework",
     2009). `neighbour` is the part of a score that goes to the turns right before and after;
-    `speaker` is what a term weighs that names who speaks.
+    `speaker` is what the rarity of a name weighs in the turns of who bears it.
     """
 
     k1: float = 1.2
     b: float = 0.5
     neighbour: float = 0.5
-    speaker: float = 0.4
+    speaker: float = 2.0
 
 
 DEFAULT = Weights()
@@ -50,7 +50,7 @@ def score(query: str, messages: Sequence[Message], weights: Weights = DEFAULT) -
     wanted = Counter(terms(query))
     names = frozenset(t for name in {m.speaker for m in messages} for t in terms(name))
     counted = [_count(message, wanted, names) for message in messages]
-    own = _own_scores(wanted, names, counted, weights)
+    own = _own_scores(wanted, counted, weights)
     return _with_neighbours(own, messages, weights)
 
 
@@ -66,7 +66,6 @@ def _count(message: Message, wanted: Mapping[str, int], names: frozenset[str]) -
 
 def _own_scores(
     wanted: Mapping[str, int],
-    names: frozenset[str],
     counted: Sequence[_Counted],
     weights: Weights,
 ) -> dict[int, float]:
@@ -75,7 +74,10 @@ def _own_scores(
     rarity = {
         term: math.log(1 + (len(counted) - n + 0.5) / (n + 0.5)) for term, n in frequency.items()
     }
-    asked = names.intersection(wanted)
+    spoken = Counter(term for c in counted for term in c.speaker if term in wanted)
+    names_rarity = {
+        t: math.log(1 + (len(counted) - n + 0.5) / (n + 0.5)) for t, n in spoken.items()
+    }
     scores = {}
     for place, one in enumerate(counted):
         damping = weights.k1 * (1 - weights.b + weights.b * one.length / mean)
@@ -83,7 +85,7 @@ def _own_scores(
             rarity[term] * n * (weights.k1 + 1) / (n + damping) for term, n in one.hits.items()
         )
         if value:
-            value += weights.speaker * len(asked & one.speaker)
+            value += weights.speaker * sum(names_rarity.get(t, 0.0) for t in one.speaker)
             scores[place] = value
     return scores
 

@@ -101,7 +101,7 @@ class Importer:
         steps = ((d.number, d if isinstance(d, Bad) else maker.make(d)) for d in drafts)
         known = 0 if plan.dry_run else self._known_records(plan.defaults)
         self._skip(itertools.islice(steps, known), plan)
-        for batch in _batches(steps):
+        for batch in _batches(steps, plan):
             self._take(batch, plan)
             self._on_progress(self.so_far())
         if self._tally.records == self._tally.failed:
@@ -234,13 +234,15 @@ class Importer:
         )
 
 
-def _batches(steps: Iterator[_Step]) -> Iterator[list[_Step]]:
+def _batches(steps: Iterator[_Step], plan: ImportPlan) -> Iterator[list[_Step]]:
     batch: list[_Step] = []
     size = 0
     for step in steps:
         batch.append(step)
         size += len(step[1].content) if isinstance(step[1], Message) else 0
-        if len(batch) >= BATCH_RECORDS or size >= BATCH_CHARACTERS:
+        # Where a bad record ends the run, nothing after it may be on its way already.
+        ends = plan.stop_on_error and isinstance(step[1], Bad)
+        if ends or len(batch) >= BATCH_RECORDS or size >= BATCH_CHARACTERS:
             yield batch
             batch, size = [], 0
     if batch:

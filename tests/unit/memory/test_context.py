@@ -123,8 +123,14 @@ def test_no_messages_give_an_empty_fence(store: ConversationStore) -> None:
 
 @pytest.mark.parametrize(
     ("query", "user", "session", "budget"),
-    [("", "u", None, 500), (" \n", "u", None, 500), ("q", "", None, 500), ("q", "u", "", 500)]
-    + [("q", "u", None, 99), ("q", "u", None, -1)],
+    [
+        ("", "u", None, 500),
+        (" \n", "u", None, 500),
+        ("q", "", None, 500),
+        ("q", "u", "", 500),
+        ("q", "u", None, 99),
+        ("q", "u", None, -1),
+    ],
 )
 def test_wrong_usage_is_a_sentence(
     store: ConversationStore, query: str, user: str, session: str | None, budget: int
