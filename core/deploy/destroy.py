@@ -14,7 +14,7 @@ from core.deploy.stacks import PHASE_TAG, Stack, in_progress, stack_resources
 from core.errors import AwsError, NotFoundError
 
 KEY_WINDOW_DAYS = 30
-_KINDS: Mapping[str, str] = {
+KINDS: Mapping[str, str] = {
     "AWS::DynamoDB::Table": "table",
     "AWS::S3::Bucket": "bucket",
     "AWS::KMS::Key": "key",
@@ -33,10 +33,10 @@ class Holding:
 def holdings(cloudformation: Client, stacks: tuple[Stack, ...]) -> tuple[Holding, ...]:
     """What of these stacks holds data, or keeps it readable."""
     return tuple(
-        Holding(_KINDS[str(r["ResourceType"])], str(r["PhysicalResourceId"]))
+        Holding(KINDS[str(r["ResourceType"])], str(r["PhysicalResourceId"]))
         for stack in stacks
         for r in stack_resources(cloudformation, stack.id)
-        if r.get("ResourceType") in _KINDS and r.get("PhysicalResourceId")
+        if r.get("ResourceType") in KINDS and r.get("PhysicalResourceId")
     )
 
 

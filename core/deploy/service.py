@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from core.clock import SYSTEM_CLOCK, Clock, Ids, new_id
+from core.deploy.adopt import find_retained
 from core.deploy.apply import Request, StackDeployer
 from core.deploy.client import Client, Clients
-from core.deploy.destroy import Holding, StackRemover, delete_holding, holdings
+from core.deploy.destroy import KINDS, Holding, StackRemover, delete_holding, holdings
 from core.deploy.drift import detect_drift
 from core.deploy.events import Follower, Limits
 from core.deploy.graph import Graph, build_graph
@@ -19,6 +20,7 @@ from core.deploy.parallel import side_by_side
 from core.deploy.phases import Phase, phases_folder, read_phases, select_phases
 from core.deploy.planning import Planner
 from core.deploy.progress import Observer, Pacer, Progress, no_observer
+from core.deploy.resolve import Resolver
 from core.deploy.stacks import Stack, exported_values, find_stack, project_stacks
 from core.deploy.standing import read_status
 from core.deploy.tables import Difference
@@ -150,7 +152,18 @@ class Deployment:
     def removable(self) -> tuple[tuple[Stack, ...], tuple[Holding, ...]]:
         """The stacks that `destroy` would delete, in that order, and what of them holds data."""
         stacks = tuple(reversed(self._removal_order()))
-        return stacks, holdings(self._cloudformation, stacks)
+        held = holdings(self._cloudformation, stacks)
+        return stacks, held + tuple(h for h in self._kept_before() if h not in held)
+
+    def _kept_before(self) -> Iterator[Holding]:
+        """What an earlier `destroy` kept: it stands outside of any stack."""
+        for phase in self._all_phases:
+            name = phase.stack_name(self._settings.project)
+            if find_stack(self._cloudformation, name) is not None:
+                continue
+            resolver = Resolver(phase.template, self._deployer.scope(phase, None))
+            for kept in find_retained(self._clients, phase.template, resolver):
+                yield Holding(KINDS[kept.type], next(iter(kept.identifier.values())))
 
     def destroy(self, *, delete_data: bool = False) -> Destroyed:
         """Deletes this project's stacks, consumers first. Call it inside `locked`.

@@ -1,0 +1,1 @@
+"""Deployment, apart from any endpoint."""
