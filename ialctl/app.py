@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _on_sigterm)
     debug = "--debug" in arguments
     try:
-        _typer_app()(args=arguments, standalone_mode=False, prog_name="ialctl")
+        code = _typer_app()(args=arguments, standalone_mode=False, prog_name="ialctl")
     except IalError as error:
         return _report(error, arguments, debug=debug)
     except KeyboardInterrupt:
@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the outermost boundary: no traceback for users
         return _unexpected(error, arguments, debug=debug)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _typer_app() -> Any:
