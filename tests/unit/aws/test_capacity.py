@@ -85,10 +85,8 @@ def test_index_writes(
 ) -> None:
     """Entering or leaving costs 1, a key change 2, a projected attribute 1, nothing else."""
     keys = {"pk": "p", "sk": "s"}
-    wires = [
-        encode_item({**keys, **item}) if item is not None else None for item in (before, after)
-    ]
-    assert capacity.index_units(*wires, TABLE, INDEX) == units
+    old, new = (encode_item({**keys, **i}) if i is not None else None for i in (before, after))
+    assert capacity.index_units(old, new, TABLE, INDEX) == units
 
 
 def test_index_writes_are_not_doubled_in_transactions() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,10 @@ DAY = 86_400 * SECOND
 NOON = 1_700_000_000 * SECOND
 
 
-def message(n: int = 0, **changes: object) -> Message:
+def message(n: int = 0, /, **changes: Any) -> Message:
     """A message of user u in session s, `n` seconds after the first."""
     made = Message("u", "s", f"m{n}", NOON + n * SECOND, "user", f"text {n}")
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # tests name fields freely
+    return dataclasses.replace(made, **changes)
 
 
 @pytest.fixture
@@ -268,7 +269,7 @@ def test_read_all_stops_reading_when_nobody_takes_more(clock: FakeClock) -> None
     ],
 )
 def test_what_no_key_can_hold_is_refused_with_its_limit(
-    store: ConversationStore, table: FakeTable, changes: dict[str, object]
+    store: ConversationStore, table: FakeTable, changes: dict[str, Any]
 ) -> None:
     """Bad ids, times and sizes are sentences; nothing is written."""
     with pytest.raises(UsageError) as caught:
