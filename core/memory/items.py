@@ -16,6 +16,7 @@ from core.aws.capacity import item_size
 from core.aws.codec import Item, encode_item
 from core.errors import DamagedError, UsageError
 from core.memory import keys
+from core.memory.metadata import check_metadata
 from core.memory.model import SUMMARY_CHARS, Message, content_hash, shorten, summary_line
 from core.memory.tokens import estimate_tokens
 
@@ -57,6 +58,7 @@ def to_items(message: Message) -> StoredMessage:
         UsageError: something about it is too large, or is not text.
     """
     keys.check_message(message)
+    check_metadata(message.metadata)
     raw = _encoded(message)
     head = _head(message)
     whole = {**head, "content": message.content}

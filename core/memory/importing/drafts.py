@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.errors import UsageError
 from core.memory import keys
 from core.memory.importing.records import Bad, Draft
+from core.memory.metadata import check_metadata
 from core.memory.model import Message
 
 # Records that come without any time begin here: a day nobody takes for a real one.
@@ -57,6 +58,7 @@ class MessageMaker:
         )
         try:
             keys.check_message(message)
+            check_metadata(message.metadata)
         except UsageError as error:
             return Bad(draft.number, error.what)
         self._last_us = when

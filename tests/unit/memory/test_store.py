@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -266,6 +267,10 @@ def test_read_all_stops_reading_when_nobody_takes_more(clock: FakeClock) -> None
         {"content": "\ud800"},
         {"user_id": "\udfff"},
         {"metadata": {"large": "x" * 400_000}},
+        {"metadata": {"half": "\ud800"}},
+        {"metadata": {"": 1}},
+        {"metadata": {"n": 10**40 + 1}},
+        {"metadata": {"deep": json.loads("[" * 40 + "]" * 40)}},
     ],
 )
 def test_what_no_key_can_hold_is_refused_with_its_limit(
