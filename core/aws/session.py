@@ -18,13 +18,16 @@ from botocore.parsers import ResponseParserError
 from core import __version__
 from core.aws.failures import is_retryable, refuse_rubbish, translate
 from core.clock import SYSTEM_CLOCK, Clock
-from core.errors import EndpointAnswerError, RegionError
+from core.errors import EndpointAnswerError, EndpointUnreachableError, IalError, RegionError
 from core.resilience.retry import Retrier, RetryPolicy
 from core.settings import Settings
 
 LOCAL_ACCESS_KEY = "local"
 LOCAL_REGION = "us-east-1"
 POOL_SIZE = 50
+_EMBEDDED_CURE = (
+    "Run the same command again: it brings the local endpoint back, with all it acknowledged."
+)
 # What an operation of botocore's may raise: the last ones where an answer is JSON or XML, but not
 # of the operation's shape.
 _RAISED = (
@@ -45,9 +48,11 @@ class AwsClient:
     Thread-safe. Raises subclasses of `IalError` only.
     """
 
-    def __init__(self, client: Any, where: str, retrier: Retrier) -> None:
+    def __init__(self, client: Any, where: str, retrier: Retrier, cure: str | None = None) -> None:
+        """Wraps a client; `cure` is what to do where the endpoint can't be reached."""
         self._client = client
         self._where = where
+        self._cure = cure
         self._retrier = retrier
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
@@ -66,12 +71,18 @@ class AwsClient:
         try:
             answer = self._retrier(lambda: operation(**arguments))
         except _RAISED as error:
-            raise translate(error, self._where, called) from error
+            raise self._translated(error, called) from error
         if not isinstance(answer, dict):
             raise EndpointAnswerError(
                 f"The answer to {called} from {self._where} is not an object."
             )
         return answer
+
+    def _translated(self, error: Exception, called: str) -> IalError:
+        translated = translate(error, self._where, called)
+        if self._cure and isinstance(translated, EndpointUnreachableError):
+            translated.cure = self._cure
+        return translated
 
 
 class AwsSession:
@@ -95,6 +106,8 @@ class AwsSession:
     @property
     def where(self) -> str:
         """The target in words."""
+        if self._settings.uses_embedded_endpoint:
+            return f"the local endpoint {self.endpoint_url}"
         if self.endpoint_url:
             return f"the endpoint {self.endpoint_url}"
         return f"AWS in {self.region}"
@@ -132,7 +145,8 @@ class AwsSession:
             client = self._boto(service)
         except (BotoCoreError, ValueError) as error:
             raise translate(error, self.where, service) from error
-        return AwsClient(client, self.where, self._retrier)
+        cure = _EMBEDDED_CURE if self._settings.uses_embedded_endpoint else None
+        return AwsClient(client, self.where, self._retrier, cure)
 
     def _boto(self, service: str) -> Any:
         settings = self._settings
