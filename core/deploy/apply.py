@@ -15,7 +15,7 @@ from core.deploy.changes import (
     drop_left_over_change_sets,
 )
 from core.deploy.client import Client, Clients
-from core.deploy.events import Follower, Limits, StackEvent, StalledError, stack_failed
+from core.deploy.events import Follower, Limits, StackEvent, stack_failed
 from core.deploy.phases import Phase
 from core.deploy.progress import Observer, Pacer, Progress, State
 from core.deploy.resolve import Resolver, Scope
@@ -131,7 +131,9 @@ class StackDeployer:
     def _wait(self, phase: Phase, stack: Stack) -> bool:
         try:
             self._follower.settle(stack.id)
-        except StalledError:
+        except StackFailedError as error:
+            if not error.fields.get("stalled"):
+                raise
             # Only ever raised for an emulator that was killed in the middle: no one will end this
             # operation. It lets a stack in that state be deleted, or updated in place; the latter
             # touches no table that stands.

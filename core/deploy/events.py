@@ -49,10 +49,6 @@ class Limits:
     stale_s: float | None = None
 
 
-class StalledError(StackFailedError):
-    """Nothing has moved for so long that no one can be working on it."""
-
-
 class Follower:
     """Follows operations on stacks. Throttled polling only slows it down. Thread-safe."""
 
@@ -67,7 +63,7 @@ class Follower:
         """Waits for the end of the operation that carries `token`.
 
         Raises:
-            StalledError, StackFailedError: it stalled, or took longer than the limit.
+            StackFailedError: it stalled (field `stalled`), or took longer than the limit.
             InterruptedRunError: the run is to stop.
         """
         seen: dict[str, StackEvent] = {}
@@ -140,10 +136,11 @@ class _Watch:
             self._count, self._moved = count, now
         stale_s = self._limits.stale_s
         if stale_s is not None and now - self._moved > stale_s:
-            raise StalledError(
+            raise StackFailedError(
                 f"Nothing has moved for {stale_s:.0f} s in the stack '{_name(self._stack_id)}'.",
                 "Run `ialctl start` again: it takes the stack up anew.",
                 stack=_name(self._stack_id),
+                stalled=True,
             )
         if now - self._start > self._limits.operation_s:
             raise StackFailedError(

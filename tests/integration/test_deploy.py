@@ -308,10 +308,23 @@ def test_a_template_too_large_for_a_request(
     assert not start(own_phases, aws)[0].changes_anything
 
 
+def make_operations_table(aws: AwsSession, project: str) -> None:
+    """The table that leases are taken in, without the rest of a deployment."""
+    aws.client("dynamodb").create_table(
+        TableName=f"{project}-operations",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+    )
+
+
 @pytest.fixture
 def lease(settings: Settings, aws: AwsSession, project: str) -> Iterator[tuple[Lease, Lease]]:
-    """Two runs that want the lease of one deployed project, on machines of their own."""
-    start(settings, aws)
+    """Two runs that want the lease of one project, on machines of their own."""
+    make_operations_table(aws, project)
     clock = FakeClock()
     owners = (
         dataclasses.replace(this_run(new_id()), host="here"),
@@ -348,7 +361,7 @@ def test_a_lease_that_ran_out_is_taken_over(lease: tuple[Lease, Lease]) -> None:
     clock.advance(100)
     with pytest.raises(LockHeldError):
         second.acquire()
-    clock.advance(121)
+    clock.advance(121)  # over the lease's 120 s since it was last kept
     assert second.acquire()
     with pytest.raises(LockHeldError, match="@there"):
         first.keep()
@@ -358,11 +371,13 @@ def test_the_lease_of_a_dead_process_is_taken_over(
     settings: Settings, aws: AwsSession, project: str
 ) -> None:
     """A run killed on this machine does not keep the next one waiting."""
-    start(settings, aws)
+    make_operations_table(aws, project)
     dynamodb, table = aws.client("dynamodb"), f"{project}-operations"
     dead = dataclasses.replace(this_run(new_id()), pid=2**22 + 1)  # above any process id
     Lease(dynamodb, table, dead, SYSTEM_CLOCK).acquire()
-    assert not start(settings, aws)[1].changed
+    mine = Lease(dynamodb, table, this_run(new_id()), SYSTEM_CLOCK)
+    assert mine.acquire()
+    mine.release()
 
 
 def test_a_lock_file_names_its_owner(tmp_path: Path) -> None:
