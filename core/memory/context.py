@@ -15,6 +15,7 @@ from core.memory import fence, keys
 from core.memory.model import Message, Messages
 from core.memory.retrieval import Hits, Retriever
 from core.memory.store import ConversationStore
+from core.memory.terms import date_words
 from core.memory.tokens import estimate_tokens, token_weight
 
 RECENT_MESSAGES = 20
@@ -23,7 +24,7 @@ HITS = 50
 MIN_BUDGET_TOKENS = 100
 _LINE_SHARE = 0.25
 """The part of the budget that one message may take before it is cut, and says so."""
-_SHARES: Mapping[str, float] = {"recent": 0.2, "session": 0.25}
+_SHARES: Mapping[str, float] = {"recent": 0.15, "session": 0.25}
 """The part of the budget that is theirs before matches are looked at; matches get the rest."""
 _CUT = " … [cut: {left} more characters]"
 
@@ -201,8 +202,8 @@ def _line(candidate: _Candidate, most_tokens: float) -> _Fitted:
     message = candidate.message
     time = iso(message.timestamp_us // keys.MICROSECONDS)
     # Short: in a conversation of short turns the headings would eat half of the budget.
-    minute = time[:16].replace("T", " ")
-    heading = f"[{minute} | {fence.label(message.speaker)} | {candidate.source}] "
+    day = date_words(message.timestamp_us)
+    heading = f"[{day} | {fence.label(message.speaker)} | {candidate.source}] "
     text, cut = _shown(message.content, most_tokens - token_weight(heading) - 1)
     line = Line(
         candidate.source,

@@ -1,8 +1,9 @@
 """How many tokens a text takes, estimated without a tokenizer's vocabulary.
 
-Weights per character, by script, set so that the estimate is rarely below what current
-byte-pair tokenizers count for ordinary text. The weights only add up, so the estimate of a whole
-is never more than the sum of its parts' estimates.
+Weights per character, by script, calibrated against a byte-pair vocabulary of 131,000 tokens that
+takes every digit by itself (Mistral's Tekken, 2024): the estimate is 1.0 to 1.4 times its count for
+English, German, code, JSON, codes and emoji, 1.3 to 2.5 times for other scripts, of which older
+vocabularies hold less. Weights only add up: the estimate of lines is the sum of each line's.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import re
 from functools import lru_cache
 
 _WORD_CHAR = 27
-"""Hundredths of a token. Latin letters: about four to a token in running English; a little less in other languages."""
+"""In hundredths of a token: about four letters to a token in running English."""
 _RULES: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(r"[a-z ]"), _WORD_CHAR),
     (re.compile(r"[A-Z]"), 45),  # rare in prose; many in codes and base64, which take more
-    (re.compile(r"[0-9]"), 50),
+    (re.compile(r"[0-9]"), 100),
     (re.compile(r"[\n\t\r]"), 50),
     (re.compile(r"[!-/:-@\[-`{-~]"), 60),
     (re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"), 100),
@@ -25,7 +26,7 @@ _RULES: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(r"[\u2000-\u2bff]"), 120),  # punctuation and symbols
     (re.compile(r"[\u3000-\u9fff\uac00-\ud7a3\uff00-\uffef]"), 130),  # CJK, kana, Hangul
 )
-_OTHER = 300
+_OTHER = 400
 """Emoji and whatever else takes up to four bytes, a token for most of them."""
 
 
@@ -41,10 +42,16 @@ def token_weight(text: str) -> float:
 
 def _hundredths(text: str) -> int:
     # Whole numbers: sums of fractions would depend on their order.
-    plain = len(_PLAIN.findall(text))
-    return plain * _WORD_CHAR + sum(map(_weight, _PLAIN.sub("", text)))
+    coded = sum(len(run) for run in _CODED.findall(text))
+    words = _CODED.sub("", text) if coded else text
+    plain = len(_PLAIN.findall(words))
+    rest = sum(map(_weight, _PLAIN.sub("", words)))
+    return coded * _CODE_CHAR + plain * _WORD_CHAR + rest
 
 
+# Hashes, keys, base64: no vocabulary has them as words.
+_CODED = re.compile(r"(?=[A-Za-z+/_=-]{0,40}[0-9])[A-Za-z0-9+/_=-]{20,}")
+_CODE_CHAR = 95
 _PLAIN = re.compile(r"[a-z ]")
 
 

@@ -93,8 +93,24 @@ def test_stored_text_never_begins_a_line_nor_closes_the_fence(text: str) -> None
 
 
 @given(st.text(), st.text())
-def test_token_estimates_only_add_up(one: str, other: str) -> None:
-    """The estimate of a whole is that of its parts; so a budget of parts holds for the whole."""
-    whole = token_weight(one + other)
-    assert whole == pytest.approx(token_weight(one) + token_weight(other))
-    assert estimate_tokens(one + other) <= estimate_tokens(one) + estimate_tokens(other)
+def test_token_estimates_of_lines_add_up(one: str, other: str) -> None:
+    """The estimate of lines is that of each; so a budget of lines holds for the whole."""
+    whole = token_weight(f"{one}\n{other}\n")
+    assert whole == pytest.approx(token_weight(f"{one}\n") + token_weight(f"{other}\n"))
+    parts = estimate_tokens(f"{one}\n") + estimate_tokens(f"{other}\n")
+    assert estimate_tokens(f"{one}\n{other}\n") <= parts
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        ("Der Zug nach München fährt morgen früh um sieben Uhr ab.", 13),
+        ("Поезд в Москву отправляется завтра рано утром.", 13),
+        ("去北京的火车明天一大早出发，我们需要提前买票。", 21),
+        ("[2023-05-08 13:56 | Caroline | lexical] ", 23),
+        ("d41d8cd98f00b204e9800998ecf8427e", 30),
+    ],
+)
+def test_token_estimates_are_not_below_a_tokenizers_count(text: str, counted: int) -> None:
+    """Of ordinary text of several scripts and of codes, at least what a tokenizer counted."""
+    assert counted <= estimate_tokens(text) <= 2.5 * counted

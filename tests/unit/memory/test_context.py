@@ -103,7 +103,7 @@ def test_stored_text_stays_inside_the_fence(store: ConversationStore) -> None:
     assert f"</{fence.TAG}>" not in inside
     assert text.count(f"<{fence.TAG}>") == 1
     lines = inside.splitlines()
-    assert lines[0].startswith("[2023-")
+    assert lines[0].startswith("[14 November 2023 | ")
     assert all(line.startswith("  | ") for line in lines[1:])
     assert "\x1b" not in text
 
