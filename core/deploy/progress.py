@@ -31,7 +31,7 @@ class Progress:
 class Observer(Protocol):
     """Is told of progress, from several threads; must be quick and must not raise."""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: Progress, /) -> None:
         """Something went on."""
 
 
