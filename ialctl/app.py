@@ -57,12 +57,15 @@ def _typer_app() -> Any:
 
 
 def _report(error: Any, arguments: list[str], *, debug: bool) -> int:
-    from core.observability.logs import log
-
-    log("failed", error=type(error).__name__, message=error.what)
     if debug:
         _traceback()
-    _sink(arguments).error(error)
+    try:
+        from core.observability.logs import log
+
+        log("failed", error=type(error).__name__, message=error.what)
+        _sink(arguments).error(error)
+    except Exception:  # noqa: BLE001 - a signal amid an import leaves a module half made
+        sys.stderr.write(f"{error.what}\n{error.cure or ''}\n")
     return int(error.exit_code)
 
 

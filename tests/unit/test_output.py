@@ -12,7 +12,10 @@ from core.errors import IalError, NotConfirmedError
 from ialctl.output import Column, Output, printable
 
 COLUMNS = (Column("NAME", "name"), Column("SIZE", "size", right=True))
-ROWS: list[dict[str, object]] = [{"name": "[bold]a[/bold]", "size": 1}, {"name": "b\x1b[31m", "size": None}]
+ROWS: list[dict[str, object]] = [
+    {"name": "[bold]a[/bold]", "size": 1},
+    {"name": "b\x1b[31m", "size": None},
+]
 
 
 def test_a_table_shows_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
