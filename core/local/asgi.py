@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
 
-from core.local.store import Store
+from core.local.store import Effect, Store
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,18 +21,20 @@ STORAGE_CODE = "LocalEndpointStorage"
 _ADMIN_PREFIXES = ("/_ministack/reset", "/_ministack/config")
 # Operations that touch items only; the journal covers them.
 _DATA_PLANE = (
-    b"DynamoDBStreams_",
-    b"DynamoDB_20120810.PutItem",
-    b"DynamoDB_20120810.GetItem",
-    b"DynamoDB_20120810.UpdateItem",
-    b"DynamoDB_20120810.DeleteItem",
-    b"DynamoDB_20120810.Query",
-    b"DynamoDB_20120810.Scan",
-    b"DynamoDB_20120810.Batch",
-    b"DynamoDB_20120810.Transact",
-    b"DynamoDB_20120810.Execute",
-    b"DynamoDB_20120810.SearchVectors",
+    "DynamoDBStreams_",
+    "DynamoDB_20120810.PutItem",
+    "DynamoDB_20120810.GetItem",
+    "DynamoDB_20120810.UpdateItem",
+    "DynamoDB_20120810.DeleteItem",
+    "DynamoDB_20120810.Query",
+    "DynamoDB_20120810.Scan",
+    "DynamoDB_20120810.Batch",
+    "DynamoDB_20120810.Transact",
+    "DynamoDB_20120810.Execute",
+    "DynamoDB_20120810.SearchVectors",
 )
+_READS = ("Describe", "List", "Get", "Head", "Validate", "Estimate", "Detect")
+_FORM_ACTION = re.compile(rb"(?:.*&)?Action=(\w+)", re.DOTALL)
 
 
 class DurableApp:
@@ -51,38 +54,56 @@ class DurableApp:
         elif scope["path"].startswith(_ADMIN_PREFIXES):
             await _answer(send, 403, {"message": "not served here"})
         else:
-            control = not _is_data_plane(scope)
-            await self._app(scope, receive, _Held(self._store, send, control=control))
+            action = _Action(scope, receive)
+            await self._app(scope, action.receive, _Held(self._store, send, action))
+
+
+class _Action:
+    """Finds out what a request asks for, from its headers or, as it is read, its body."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._name = "Get" if scope["method"] in ("GET", "HEAD") else ""
+        for name, value in scope["headers"]:
+            if name == b"x-amz-target":
+                self._name = value.decode("latin-1")
+
+    async def receive(self) -> Message:
+        """The next message; the first of a form's body names its action."""
+        message = await self._receive()
+        if not self._name:
+            found = _FORM_ACTION.match(message.get("body", b"")[:200])
+            self._name = found[1].decode() if found else "unknown"
+        return message
+
+    @property
+    def effect(self) -> Effect:
+        """What the request may change."""
+        if self._name.startswith(_DATA_PLANE):
+            return Effect.ITEMS
+        operation = self._name.rpartition(".")[2]
+        return Effect.NOTHING if operation.startswith(_READS) else Effect.CONTROL
 
 
 class _Held:
     """A `send` that lets the first message through only once the store has what it tells of."""
 
-    def __init__(self, store: Store, send: Send, *, control: bool) -> None:
+    def __init__(self, store: Store, send: Send, action: _Action) -> None:
         self._store = store
         self._send = send
-        self._control = control
+        self._action = action
         self._refused = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             try:
-                self._store.before_answer(control=self._control)
+                self._store.before_answer(self._action.effect)
             except OSError as error:
                 self._refused = True
                 text = f"the local endpoint can't write its data: {error.strerror or error}"
                 await _answer(self._send, 507, {"__type": STORAGE_CODE, "message": text})
         if not self._refused:
             await self._send(message)
-
-
-def _is_data_plane(scope: Scope) -> bool:
-    if scope["method"] in ("GET", "HEAD"):
-        return True
-    for name, value in scope["headers"]:
-        if name == b"x-amz-target":
-            return bool(value.startswith(_DATA_PLANE))
-    return False
 
 
 async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:

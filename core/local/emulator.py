@@ -9,7 +9,6 @@ module lays one around the functions through which every write of an item goes (
 
 from __future__ import annotations
 
-import copy
 import json
 import threading
 from collections import defaultdict
@@ -80,11 +79,12 @@ class Emulator:
         """Imports the package; its environment variables must be set before."""
         from ministack import app as application
         from ministack.core import persistence, responses
-        from ministack.services import dynamodb
+        from ministack.services import cloudformation, dynamodb
 
         self._application = application
         self._persistence = persistence
         self._responses = responses
+        self._cloudformation = cloudformation
         self._dynamodb = dynamodb
         self._ordered = OrderedPartitions()
         self._by_id: dict[str, tuple[tuple[str, str, str], dict[str, Any]]] = {}
@@ -94,8 +94,10 @@ class Emulator:
 
     def control_state(self) -> bytes:
         """Everything but items and streams, as JSON; the same bytes while nothing changes."""
+        # Nothing is copied that is written out at once, as the package's own `get_state` would.
+        own = {"dynamodb": self._dynamodb_state, "cloudformation": self._cloudformation_state}
         state = {
-            key: get_state() if key != "dynamodb" else self._dynamodb_state()
+            key: own.get(key, get_state)()
             for key, get_state in self._application._build_persistence_save_dict().items()
         }
         text = json.dumps(
@@ -115,6 +117,18 @@ class Emulator:
             table["items"] = defaultdict(dict)
             self._dynamodb._update_counts(table)
 
+    def in_progress(self) -> frozenset[str]:
+        """The stacks and change sets that are being worked on."""
+        stacks = self._cloudformation._stacks.all_values()
+        sets = self._cloudformation._change_sets.all_values()
+        ids = [s.get("StackId", "") for s in stacks if _moves(s.get("StackStatus"))]
+        ids += [
+            s.get("ChangeSetId", "")
+            for s in sets
+            if _moves(s.get("Status")) or _moves(s.get("ExecutionStatus"))
+        ]
+        return frozenset(ids)
+
     def _dynamodb_state(self) -> dict[str, Any]:
         module = self._dynamodb
         left_out = {*_ITEM_PARTS, module._INDEX_MEMBERS}
@@ -122,8 +136,10 @@ class Emulator:
         for scope, table in module._tables.all_items():
             kept = {key: value for key, value in table.items() if key not in left_out}
             tables.set_scoped(*scope, {**kept, "items": {}})
-        stores = {key: copy.deepcopy(getattr(module, n)) for key, n in _DYNAMODB_STORES.items()}
-        return {"tables": tables, **stores}
+        return {"tables": tables, **{k: getattr(module, n) for k, n in _DYNAMODB_STORES.items()}}
+
+    def _cloudformation_state(self) -> dict[str, Any]:
+        return {key: store() for store, key in self._cloudformation._PERSISTED_STORES}
 
     # Items and streams ----------------------------------------------------------------------
 
@@ -364,6 +380,10 @@ class _Views(threading.local):
     def get(self, name: str) -> Any:
         """The table of that name, or the view of it."""
         return self.view or self._tables.get(name)
+
+
+def _moves(status: str | None) -> bool:
+    return status is not None and status.endswith(("_IN_PROGRESS", "_PENDING"))
 
 
 def _key_names(

@@ -17,6 +17,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable, Iterable
+from enum import Enum
 from pathlib import Path
 
 from core.local.emulator import Emulator, TableCopy
@@ -28,6 +29,14 @@ CONTROL_PREVIOUS = "control.prev.snap"
 MIN_ROTATION_BYTES = 64 * 1024 * 1024
 _NUMBERED = re.compile(r"(items|journal)-(\d{6})\.(snap|log)")
 _END = b'["end"]'
+
+
+class Effect(Enum):
+    """What a request may change."""
+
+    NOTHING = "nothing"
+    ITEMS = "items"
+    CONTROL = "control"
 
 
 class Store:
@@ -46,6 +55,7 @@ class Store:
         self._rotation_bytes = rotation_bytes
         self._control_checksum = 0
         self._known_tables: frozenset[str] = frozenset()
+        self._in_progress: frozenset[str] = frozenset()
         self._snapshot_bytes = 0
         self._number = 0
         self._writer: threading.Thread | None = None
@@ -53,13 +63,21 @@ class Store:
         self.journal = self._restore()
         emulator.journal_to(lambda: self.journal)
 
-    def before_answer(self, *, control: bool) -> None:
+    def before_answer(self, effect: Effect) -> None:
         """Makes what the answer tells of safe from a kill.
+
+        An answer that only tells what stands needs a checkpoint where something that was in
+        progress at the last one (a stack, a change set) has come to its end since.
 
         Raises:
             OSError: the disk refuses; the answer must not go out.
         """
-        if control or (self.journal.has_pending and self._has_new_table()):
+        if effect is Effect.CONTROL:
+            self.checkpoint()
+        elif effect is Effect.NOTHING:
+            if self._in_progress - self._emulator.in_progress():
+                self.checkpoint()
+        elif self.journal.has_pending and self._has_new_table():
             self.checkpoint()
         self.journal.flush()
         if self.journal.size > max(self._rotation_bytes, self._snapshot_bytes):
@@ -71,6 +89,7 @@ class Store:
         Raises:
             OSError: the disk refuses; what stood there stands.
         """
+        self._in_progress = self._emulator.in_progress()
         state = self._emulator.control_state()
         checksum = zlib.crc32(state)
         if checksum == self._control_checksum:
