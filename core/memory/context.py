@@ -202,7 +202,7 @@ def _line(candidate: _Candidate, most_tokens: float) -> _Fitted:
     message = candidate.message
     time = iso(message.timestamp_us // keys.MICROSECONDS)
     # Short: in a conversation of short turns the headings would eat half of the budget.
-    day = date_words(message.timestamp_us)
+    day = "undated" if message.metadata.get("undated") else date_words(message.timestamp_us)
     heading = f"[{day} | {fence.label(message.speaker)} | {candidate.source}] "
     text, cut = _shown(message.content, most_tokens - token_weight(heading) - 1)
     line = Line(

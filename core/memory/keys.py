@@ -102,6 +102,9 @@ def check_session(session_id: str) -> None:
     _check_text("session id", session_id, INDEX_KEY_BYTES)
 
 
+_YEAR_US = 31_556_952 * MICROSECONDS
+
+
 def check_time(timestamp_us: int) -> None:
     """Refuses an instant that does not fit into a key.
 
@@ -110,7 +113,7 @@ def check_time(timestamp_us: int) -> None:
     """
     if not 0 <= timestamp_us <= LATEST_US:
         raise UsageError(
-            f"The time {timestamp_us} µs lies outside the years 1970 to 2286.",
+            f"The time lies in the year {1970 + timestamp_us // _YEAR_US}, outside 1970 to 2286.",
             "Is it in another unit? Times are microseconds since 1970 (UTC).",
         )
 

@@ -37,7 +37,8 @@ def terms(text: str) -> Iterator[str]:
 
 def date_words(timestamp_us: int) -> str:
     """A message's date as people ask for it: `8 May 2023`."""
-    return datetime.fromtimestamp(timestamp_us // 1_000_000, UTC).strftime("%-d %B %Y")
+    day = datetime.fromtimestamp(timestamp_us // 1_000_000, UTC)
+    return f"{day.day} {day:%B %Y}"
 
 
 @lru_cache(maxsize=65536)

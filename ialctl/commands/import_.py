@@ -146,6 +146,8 @@ def _summary(job: ImportJob, result: ImportResult) -> str:
     ]
     if result.resumed:
         lines.append(f"{result.resumed} of them known from the run before")
+    if result.undated:
+        lines.append(f"{result.undated} without a time, kept as undated")
     if not job.plan.dry_run:
         units = result.consumed
         lines.append(

@@ -34,13 +34,15 @@ class ImportResult:
     """What an import did, or has done so far.
 
     `already` messages were in the table before, `resumed` of them known from an earlier run's
-    checkpoint. `failures` holds the first of the `failed` records that could not be used.
+    checkpoint. `undated` are those stored that came without a time. `failures` holds the first
+    of the `failed` records that could not be used.
     """
 
     records: int = 0
     imported: int = 0
     already: int = 0
     resumed: int = 0
+    undated: int = 0
     failed: int = 0
     failures: tuple[Bad, ...] = ()
     consumed: Consumed = NOTHING
@@ -53,6 +55,7 @@ class _Tally:
     imported: int = 0
     already: int = 0
     resumed: int = 0
+    undated: int = 0
     failed: int = 0
     failures: list[Bad] = field(default_factory=list)
     consumed: Consumed = NOTHING
@@ -118,6 +121,7 @@ class Importer:
             tally.imported,
             tally.already,
             tally.resumed,
+            tally.undated,
             tally.failed,
             tuple(tally.failures),
             tally.consumed,
@@ -185,13 +189,14 @@ class Importer:
             return
         self._tally.records += 1
         self._tally.imported += outcome.new
+        self._tally.undated += "undated" in outcome.message.metadata
         self._tally.already += not outcome.new
         self._tally.consumed = self._tally.consumed.beside(outcome.consumed)
 
     def _refuse(self, bad: Bad, plan: ImportPlan) -> None:
         if plan.stop_on_error:
             raise RecordError(
-                f"Record {bad.number} can't be used: {bad.reason}.",
+                f"Record {bad.number} can't be used: {bad.reason.rstrip('.')}.",
                 "Correct it and run the same command again, or pass `--on-error skip`.",
                 line=bad.number,
             )
@@ -228,7 +233,7 @@ class Importer:
         first = self._tally.failures[0]
         return RecordError(
             f"None of {self._tally.failed} records can be used; record {first.number}: "
-            f"{first.reason}.",
+            f"{first.reason.rstrip('.')}.",
             "Is `--format` right? docs/memory.md shows what each format looks like.",
             line=first.number,
         )
