@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.aws.session import AwsSession
+from core.errors import IalError
 from core.local.endpoint import LocalEndpoint
 from core.settings import Settings, load_settings
 
@@ -48,6 +49,15 @@ def settings(endpoint_url: str, project: str, tmp_path: Path) -> Settings:
 def aws(settings: Settings) -> AwsSession:
     """Clients of the endpoint."""
     return AwsSession(settings)
+
+
+@pytest.fixture
+def cloudformation(aws: AwsSession) -> None:
+    """For tests that deploy stacks: an endpoint may be DynamoDB alone."""
+    try:
+        aws.client("cloudformation").list_stacks()
+    except IalError as error:
+        pytest.skip(f"this endpoint has no CloudFormation: {error.what}")
 
 
 @pytest.fixture(scope="session")

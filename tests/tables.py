@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from core.aws.session import AwsSession
 def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = ()) -> None:
     """Makes a table with its indexes; key attributes are text but for `numbers`."""
     names = {*schema.keys, *(n for i in schema.indexes for n in (i.hash_key, i.range_key) if n)}
-    aws.client("dynamodb").create_table(
+    client = aws.client("dynamodb")
+    client.create_table(
         TableName=schema.name,
         KeySchema=_keys(schema),
         AttributeDefinitions=[
@@ -25,6 +27,8 @@ def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = 
         ],
         BillingMode="PAY_PER_REQUEST",
     )
+    while client.describe_table(TableName=schema.name)["Table"]["TableStatus"] != "ACTIVE":
+        time.sleep(0.05)
 
 
 def _keys(schema: TableSchema | IndexSchema) -> list[dict[str, str]]:

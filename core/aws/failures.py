@@ -139,7 +139,8 @@ def _from_answer(error: boto.ClientError, where: str, operation: str) -> IalErro
     known = AWS_CODES.get(code, AwsError)
     # Only the answer to a HEAD has no body and so no code but its status.
     no_code = code.isdigit() and not operation.startswith("Head")
-    if no_code or not code.replace(".", "").isalnum() or (known is AwsError and not message):
+    nameless = known is AwsError and not message and not code.endswith("Exception")
+    if no_code or nameless or not code.replace(".", "").isalnum():
         return EndpointAnswerError(
             f"The answer to {operation} from {where} is not one of AWS (HTTP {status}).",
             "Is that an AWS endpoint? Check `--endpoint-url`.",

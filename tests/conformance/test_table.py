@@ -9,7 +9,7 @@ from core.aws.capacity import IndexSchema, TableSchema
 from core.aws.requests import Change, Condition, KeyRange, Query, Test, Write, absent, equals
 from core.aws.session import AwsSession
 from core.aws.table import Table, query_pages
-from core.errors import ConditionFailedError, NotFoundError
+from core.errors import AwsError, ConditionFailedError, NotFoundError
 from core.testing.table import FakeTable
 from tests.tables import create_table
 
@@ -163,7 +163,12 @@ def test_batches_of_any_size(table: Table) -> None:
 def test_transactions_do_all_or_nothing(table: Table) -> None:
     """One condition that fails undoes the rest."""
     first, second = {"pk": "p", "sk": "1"}, {"pk": "p", "sk": "2"}
-    table.transact([Write("put", first, condition=absent("pk")), Write("put", second)])
+    try:
+        table.transact([Write("put", first, condition=absent("pk")), Write("put", second)])
+    except AwsError as error:
+        if error.code == "UnknownOperationException":
+            pytest.skip("this endpoint knows no transactions")
+        raise
     with pytest.raises(ConditionFailedError):
         table.transact([Write("delete", key=second), Write("put", first, None, absent("pk"))])
     assert table.get(second).item == second
