@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: start test lint format soak lock clean
+.PHONY: start test soak bench-client lint format lock clean
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -23,6 +23,10 @@ test: $(STAMP)
 
 soak: $(STAMP)
 	@$(BIN)/pytest -m soak
+
+# One Query through each client, as a multiple of a bare HTTP request.
+bench-client: $(STAMP)
+	@$(BIN)/python -m core.benchmark.client
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -31,6 +31,7 @@ from core.aws.table import (
     batches,
     pick,
 )
+from core.aws.wire import WireClient
 from core.clock import SYSTEM_CLOCK, Clock, Random, system_random
 from core.errors import ConditionFailedError, NotFoundError, ThrottledError
 
@@ -42,7 +43,7 @@ _BACKOFF_MAX_S = 3.0
 def open_table(session: AwsSession, schema: TableSchema, clock: Clock = SYSTEM_CLOCK) -> Table:
     """The table of this schema at the session's target."""
     return BotoTable(
-        session.client("dynamodb"),
+        session.dynamodb(),
         schema,
         session.where,
         metered=session.endpoint_url is None,
@@ -60,7 +61,7 @@ class BotoTable:
 
     def __init__(
         self,
-        client: AwsClient,
+        client: AwsClient | WireClient,
         schema: TableSchema,
         where: str = "the endpoint",
         *,

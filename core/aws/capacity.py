@@ -134,10 +134,15 @@ def number_size(text: str) -> int:
     return math.ceil(len(digits) / 2) + 1 + text.startswith("-")
 
 
+def _binary_size(value: bytes | str) -> int:
+    """Bytes of binary; where it is still base64 text, of what that stands for."""
+    return len(value) if isinstance(value, bytes) else len(value) // 4 * 3 - value.count("=")
+
+
 _SCALARS: Mapping[str, Callable[[Any], int]] = {
     "S": _utf8,
     "N": number_size,
-    "B": len,
+    "B": _binary_size,
     "BOOL": lambda _: 1,
     "NULL": lambda _: 1,
 }

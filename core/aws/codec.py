@@ -6,6 +6,7 @@ are stored, as Decimal otherwise. So nothing that was stored loses a digit.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -106,6 +107,11 @@ def parse_number(text: str) -> int | float | Decimal:
     return near if Decimal(repr(near)) == exact else exact
 
 
+def decode_binary(value: bytes | str) -> bytes:
+    """Binary as boto3 gives it (bytes) or as DynamoDB writes it (base64 text)."""
+    return base64.b64decode(value) if isinstance(value, str) else bytes(value)
+
+
 def _encode_set(value: set[Any] | frozenset[Any]) -> dict[str, Any]:
     members = list(value)
     if members and all(isinstance(m, str) for m in members):
@@ -155,12 +161,12 @@ _ENCODERS: dict[type, Callable[[Any], dict[str, Any]]] = {
 _DECODERS: Mapping[str, Callable[[Any], Value]] = {
     "S": str,
     "N": parse_number,
-    "B": bytes,
+    "B": decode_binary,
     "BOOL": bool,
     "NULL": lambda value: None if value else False,
     "L": lambda value: [decode(v) for v in value],
     "M": decode_item,
     "SS": frozenset,
     "NS": lambda value: frozenset(map(parse_number, value)),
-    "BS": lambda value: frozenset(map(bytes, value)),
+    "BS": lambda value: frozenset(map(decode_binary, value)),
 }

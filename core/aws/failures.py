@@ -124,7 +124,7 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Make], ...] = (
         ),
     ),
     (
-        (boto.HTTPClientError, boto.EndpointConnectionError),
+        (boto.HTTPClientError, boto.EndpointConnectionError, boto.ConnectTimeoutError),
         lambda text, where, operation: EndpointUnreachableError(
             f"Nothing answers at {where} ({operation}).",
             "Is it running, and is the address right? `ialctl start` brings up a local one.",

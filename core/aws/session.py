@@ -13,10 +13,13 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies
 
 from core import __version__
 from core.aws.failures import is_retryable, refuse_rubbish, translate
+from core.aws.wire import Connection, WireClient
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import EndpointAnswerError, EndpointUnreachableError, IalError, RegionError
 from core.resilience.retry import Retrier, RetryPolicy
@@ -54,6 +57,11 @@ class AwsClient:
         self._where = where
         self._cure = cure
         self._retrier = retrier
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where its requests go."""
+        return str(self._client.meta.endpoint_url)
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
         operation = getattr(self._client, name)
@@ -97,7 +105,9 @@ class AwsSession:
         """A session for `settings`; `endpoint_url` is the embedded endpoint's, where it is used."""
         self._settings = settings
         self.endpoint_url = endpoint_url or settings.endpoint_url
+        self._clock = clock
         self._clients: dict[str, AwsClient] = {}
+        self._wire: AwsClient | WireClient | None = None
         self._lock = threading.Lock()
         self._retrier = Retrier(
             RetryPolicy(total_s=settings.retry_time_s), is_retryable, clock=clock
@@ -124,9 +134,7 @@ class AwsSession:
         if self._settings.target == "local":
             return LOCAL_REGION
         try:
-            found = botocore.session.Session(profile=self._settings.profile).get_config_variable(
-                "region"
-            )
+            found = self._botocore().get_config_variable("region")
         except BotoCoreError as error:
             raise translate(error, "AWS", "the configuration") from error
         if not found:
@@ -140,21 +148,60 @@ class AwsSession:
                 self._clients[service] = self._make(service)
             return self._clients[service]
 
+    def dynamodb(self) -> AwsClient | WireClient:
+        """DynamoDB's data plane, quick; the same client at every call.
+
+        Behind a proxy it is botocore's own, which knows how to go through one.
+        """
+        boto_client = self.client("dynamodb")
+        with self._lock:
+            if self._wire is None:
+                self._wire = self._make_wire(boto_client)
+            return self._wire
+
+    def _make_wire(self, boto_client: AwsClient) -> AwsClient | WireClient:
+        endpoint_url = boto_client.endpoint_url
+        if get_environ_proxies(endpoint_url):
+            return boto_client
+        connection = Connection(
+            endpoint_url=endpoint_url,
+            region=self.region,
+            connect_timeout_s=self._settings.connect_timeout_s,
+            read_timeout_s=self._settings.read_timeout_s,
+            pool_size=POOL_SIZE,
+            user_agent=f"ialctl/{__version__} botocore/{botocore.__version__}",
+            ca_bundle=self._botocore().get_config_variable("ca_bundle") or get_cert_path(True),
+        )
+        return WireClient(
+            connection,
+            self._botocore().get_credentials,
+            self._retrier,
+            self._clock,
+            self.where,
+            self._cure,
+        )
+
+    @property
+    def _cure(self) -> str | None:
+        return _EMBEDDED_CURE if self._settings.uses_embedded_endpoint else None
+
+    def _botocore(self) -> botocore.session.Session:
+        session = botocore.session.Session(profile=self._settings.profile)
+        if self._settings.target == "local":
+            # An emulator takes any credentials; it must never be sent the user's real ones.
+            session.set_credentials(LOCAL_ACCESS_KEY, LOCAL_ACCESS_KEY)
+        return session
+
     def _make(self, service: str) -> AwsClient:
         try:
             client = self._boto(service)
         except (BotoCoreError, ValueError) as error:
             raise translate(error, self.where, service) from error
-        cure = _EMBEDDED_CURE if self._settings.uses_embedded_endpoint else None
-        return AwsClient(client, self.where, self._retrier, cure)
+        return AwsClient(client, self.where, self._retrier, self._cure)
 
     def _boto(self, service: str) -> Any:
         settings = self._settings
-        session = botocore.session.Session(profile=settings.profile)
-        if settings.target == "local":
-            # An emulator takes any credentials; it must never be sent the user's real ones.
-            session.set_credentials(LOCAL_ACCESS_KEY, LOCAL_ACCESS_KEY)
-        client = session.create_client(
+        client = self._botocore().create_client(
             service,
             region_name=self.region,
             endpoint_url=self.endpoint_url,

@@ -46,6 +46,18 @@ class Retrier:
     def __call__(self, call: Callable[[], Result]) -> Result:
         """Runs `call` until it answers, fails for good, or the policy ends."""
         start = self._clock.monotonic()
+        try:
+            # Nearly every call ends here: the machinery below costs 30 µs.
+            return call()
+        except Exception as error:
+            if not self._retryable(error):
+                raise
+            failed: list[BaseException] = [error]
+
+        def first_failure_then_calls() -> Result:
+            if failed:
+                raise failed.pop()
+            return call()
 
         def ended(state: tenacity.RetryCallState) -> bool:
             elapsed = self._clock.monotonic() - start
@@ -61,7 +73,7 @@ class Retrier:
             sleep=self._clock.sleep,
             reraise=True,
         )
-        return retrying(call)
+        return retrying(first_failure_then_calls)
 
     def _delay(self, state: tenacity.RetryCallState) -> float:
         ceiling = self._policy.base_delay_s * 2.0 ** (state.attempt_number - 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from core.aws.failures import _RETRYABLE_CONNECTION, translate
 from core.aws.session import AwsSession
 from core.errors import (
     AccessDeniedError,
@@ -94,29 +95,41 @@ def session(url: str, clock: FakeClock | None = None, **flags: Any) -> AwsSessio
     return AwsSession(load_settings(given, environment={}).settings, clock=clock or FakeClock())
 
 
-def caught_from(handle: Handle, **flags: Any) -> tuple[IalError, int]:
+@pytest.fixture(params=["botocore", "wire"])
+def speak(request: pytest.FixtureRequest) -> Speak:
+    """One call, through botocore or through our own client: both must behave alike."""
+
+    def call(made: AwsSession) -> Any:
+        if request.param == "wire":
+            return made.dynamodb().get_item(TableName="xyz", Key={"p": {"S": "1"}})
+        return made.client("dynamodb").get_item(TableName="xyz", Key={"p": {"S": "1"}})
+
+    return call
+
+
+Speak = Callable[[AwsSession], Any]
+
+
+def caught_from(handle: Handle, speak: Speak) -> tuple[IalError, int]:
     """What a call to such a server raises, and how often it was asked."""
     with Server(handle).running() as server:
-        client = session(server.url, None, **flags).client("dynamodb")
         with pytest.raises(IalError) as caught:
-            client.list_tables()
+            speak(session(server.url))
         return caught.value, server.requests
 
 
-def test_nothing_listens_there() -> None:
+def test_nothing_listens_there(speak: Speak) -> None:
     """The sentence names the address, the cure a command."""
-    client = session("http://127.0.0.1:1").client("dynamodb")
     with pytest.raises(EndpointUnreachableError, match=r"127\.0\.0\.1:1") as caught:
-        client.list_tables()
+        speak(session("http://127.0.0.1:1"))
     assert "ialctl start" in (caught.value.cure or "")
     assert caught.value.exit_code == 4
 
 
-def test_a_name_that_does_not_resolve() -> None:
+def test_a_name_that_does_not_resolve(speak: Speak) -> None:
     """A wrong host name is an unreachable endpoint."""
-    client = session("http://no-such-host.invalid:8000").client("dynamodb")
     with pytest.raises(EndpointUnreachableError):
-        client.list_tables()
+        speak(session("http://no-such-host.invalid:8000"))
 
 
 @pytest.mark.parametrize(
@@ -127,13 +140,12 @@ def test_a_name_that_does_not_resolve() -> None:
         b"\x00\xff",
         b'"a string"',
         b"[1]",
-        b'{"TableNames": 5',
-        b'{"TableNames": 5}',
+        b'{"Item": 5',
     ],
 )
-def test_rubbish_is_named_as_such(body: bytes) -> None:
+def test_rubbish_is_named_as_such(body: bytes, speak: Speak) -> None:
     """An endpoint that is no AWS service is told from one that is."""
-    error, _ = caught_from(answer(200, body))
+    error, _ = caught_from(answer(200, body), speak)
     assert isinstance(error, EndpointAnswerError)
     assert "--endpoint-url" in (error.cure or "")
 
@@ -148,27 +160,26 @@ def test_rubbish_in_place_of_xml_is_named_as_such(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 400, 301])
-def test_an_error_page_is_not_an_aws_error(status: int) -> None:
+def test_an_error_page_is_not_an_aws_error(status: int, speak: Speak) -> None:
     """HTML with an error status is an endpoint that is no AWS service."""
-    error, _ = caught_from(answer(status, b"<html>404</html>"))
+    error, _ = caught_from(answer(status, b"<html>404</html>"), speak)
     assert isinstance(error, TargetError)
 
 
-def test_an_endpoint_that_hangs_is_left_in_time() -> None:
+def test_an_endpoint_that_hangs_is_left_in_time(speak: Speak) -> None:
     """Attempts end with the retry time, not after the last of them."""
     clock = FakeClock()
     started = time.monotonic()
-    with Server(lambda _: time.sleep(0.6)).running() as server:
-        client = session(server.url, clock, retry_time_s=0.2).client("dynamodb")
-        with pytest.raises(EndpointUnreachableError, match="in time"):
-            client.list_tables()
+    hangs = Server(lambda _: time.sleep(0.6))
+    with hangs.running(), pytest.raises(EndpointUnreachableError, match="in time"):
+        speak(session(hangs.url, clock, retry_time_s=0.2))
     assert time.monotonic() - started < 10
     assert sum(clock.slept) <= 0.2
 
 
-def test_an_answer_cut_in_the_middle_is_tried_again() -> None:
+def test_an_answer_cut_in_the_middle_is_tried_again(speak: Speak) -> None:
     """A connection that closes mid-answer is retried, then named."""
-    error, asked = caught_from(answer(200, b'{"Tab', length=50))
+    error, asked = caught_from(answer(200, b'{"Ite', length=50), speak)
     assert isinstance(error, EndpointUnreachableError)
     assert asked > 1
 
@@ -178,42 +189,44 @@ def test_an_answer_cut_in_the_middle_is_tried_again() -> None:
     [
         ("ExpiredTokenException", CredentialsError, "have expired"),
         ("UnrecognizedClientException", CredentialsError, "were refused"),
-        ("AccessDeniedException", AccessDeniedError, "may not call ListTables"),
+        ("AccessDeniedException", AccessDeniedError, "may not call GetItem"),
         ("OptInRequired", RegionError, "refused for this region"),
         ("SomethingNew", AwsError, "failed with SomethingNew: m"),
     ],
 )
-def test_each_refusal_has_its_own_sentence(code: str, kind: type[IalError], says: str) -> None:
+def test_each_refusal_has_its_own_sentence(
+    code: str, kind: type[IalError], says: str, speak: Speak
+) -> None:
     """Credentials, rights, regions and unknown codes are told apart, and not tried again."""
-    error, asked = caught_from(answer(400, error_body(code)))
+    error, asked = caught_from(answer(400, error_body(code)), speak)
     assert type(error) is kind
     assert says in error.what
     assert asked == 1
 
 
-def test_throttling_is_tried_again_and_gives_its_reasons() -> None:
+def test_throttling_is_tried_again_and_gives_its_reasons(speak: Speak) -> None:
     """A throttled request is retried with jitter; the error names table and reason."""
     body = (
         b'{"__type":"x#ProvisionedThroughputExceededException","message":"slow",'
         b'"ThrottlingReasons":[{"reason":"TableReadKeyRangeThroughputExceeded","resource":"t"}]}'
     )
-    error, asked = caught_from(answer(400, body))
+    error, asked = caught_from(answer(400, body), speak)
     assert isinstance(error, ThrottledError)
     assert error.fields["reasons"] == (("TableReadKeyRangeThroughputExceeded", "t"),)
     assert asked == 8
 
 
-def test_a_passing_fault_is_not_noticed() -> None:
+def test_a_passing_fault_is_not_noticed(speak: Speak) -> None:
     """An answer after two server errors is an answer."""
     turns = iter([500, 503])
 
     def handle(connection: socketserver.StreamRequestHandler) -> None:
         status = next(turns, 200)
-        body = b'{"TableNames":[]}' if status == 200 else error_body("InternalServerError")
+        body = b'{"Item":{"p":{"S":"1"}}}' if status == 200 else error_body("InternalServerError")
         answer(status, body)(connection)
 
     with Server(handle).running() as server:
-        assert session(server.url).client("dynamodb").list_tables()["TableNames"] == []
+        assert speak(session(server.url))["Item"] == {"p": {"S": "1"}}
         assert server.requests == 3
 
 
@@ -246,6 +259,13 @@ def test_an_emulator_never_sees_real_credentials(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very secret")
     made = session("http://127.0.0.1:1")._boto("dynamodb")
     assert made._request_signer._credentials.access_key == "local"
+
+
+def test_every_failure_of_botocore_is_a_target_error() -> None:
+    """Each kind of connection failure is told as the target's, whatever its base class."""
+    for kind in _RETRYABLE_CONNECTION:
+        fields = {"endpoint_url": "u", "error": "e", "request": None, "response": None}
+        assert type(translate(kind(**fields), "there", "Query")) is EndpointUnreachableError
 
 
 def test_one_client_a_service() -> None:

@@ -1,0 +1,1 @@
+"""Measurements: each against something else, measured in the same run."""
