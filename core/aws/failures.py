@@ -64,8 +64,9 @@ def translate(error: Exception, where: str, operation: str) -> IalError:
     for kinds, make in _TRANSLATIONS:
         if isinstance(error, kinds):
             return make(_short(str(error)), where, operation)
+    told = "" if isinstance(error, ResponseParserError) else f": {_short(str(error))}"
     return EndpointAnswerError(
-        f"The answer to {operation} from {where} can't be read: {_short(str(error))}.",
+        f"The answer to {operation} from {where} is not one of AWS{told}.",
         "Is that an AWS endpoint? Check `--endpoint-url`.",
     )
 
