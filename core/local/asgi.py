@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from xml.sax.saxutils import escape
 
 import orjson
 
@@ -20,18 +21,23 @@ STORAGE_CODE = "LocalEndpointStorage"
 # The package's own administration: one request there would wipe every table.
 _ADMIN_PREFIXES = ("/_ministack/reset", "/_ministack/config")
 # Operations that touch items only; the journal covers them.
-_DATA_PLANE = (
+_ITEM_READS = (
     "DynamoDBStreams_",
-    "DynamoDB_20120810.PutItem",
     "DynamoDB_20120810.GetItem",
-    "DynamoDB_20120810.UpdateItem",
-    "DynamoDB_20120810.DeleteItem",
     "DynamoDB_20120810.Query",
     "DynamoDB_20120810.Scan",
-    "DynamoDB_20120810.Batch",
-    "DynamoDB_20120810.Transact",
-    "DynamoDB_20120810.Execute",
+    "DynamoDB_20120810.BatchGet",
+    "DynamoDB_20120810.TransactGet",
     "DynamoDB_20120810.SearchVectors",
+)
+_ITEM_WRITES = (
+    "DynamoDB_20120810.PutItem",
+    "DynamoDB_20120810.UpdateItem",
+    "DynamoDB_20120810.DeleteItem",
+    "DynamoDB_20120810.BatchWrite",
+    "DynamoDB_20120810.TransactWrite",
+    "DynamoDB_20120810.BatchExecute",
+    "DynamoDB_20120810.Execute",
 )
 _READS = ("Describe", "List", "Get", "Head", "Validate", "Estimate", "Detect")
 _FORM_ACTION = re.compile(rb"(?:.*&)?Action=(\w+)", re.DOTALL)
@@ -50,9 +56,9 @@ class DurableApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] == HEALTH_PATH:
-            await _answer(send, 200, {**self._about, "notes": self._store.notes})
+            await _answer(send, 200, orjson.dumps({**self._about, "notes": self._store.notes}))
         elif scope["path"].startswith(_ADMIN_PREFIXES):
-            await _answer(send, 403, {"message": "not served here"})
+            await _answer(send, 403, b'{"message":"not served here"}')
         else:
             action = _Action(scope, receive)
             await self._app(scope, action.receive, _Held(self._store, send, action))
@@ -64,6 +70,7 @@ class _Action:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         self._name = "Get" if scope["method"] in ("GET", "HEAD") else ""
+        self._form = False
         for name, value in scope["headers"]:
             if name == b"x-amz-target":
                 self._name = value.decode("latin-1")
@@ -73,16 +80,32 @@ class _Action:
         message = await self._receive()
         if not self._name:
             found = _FORM_ACTION.match(message.get("body", b"")[:200])
+            self._form = found is not None
             self._name = found[1].decode() if found else "unknown"
         return message
 
     @property
     def effect(self) -> Effect:
         """What the request may change."""
-        if self._name.startswith(_DATA_PLANE):
+        if self._name.startswith(_ITEM_READS):
+            return Effect.READS_ITEMS
+        if self._name.startswith(_ITEM_WRITES):
             return Effect.ITEMS
         operation = self._name.rpartition(".")[2]
         return Effect.NOTHING if operation.startswith(_READS) else Effect.CONTROL
+
+    async def refuse(self, send: Send, error: OSError) -> None:
+        """Answers, in the form that the client understands, that nothing can be kept."""
+        text = f"the local endpoint can't write its data: {error.strerror or error}"
+        if "." in self._name:
+            body = orjson.dumps({"__type": STORAGE_CODE, "message": text})
+        else:
+            inner = f"<Code>{STORAGE_CODE}</Code><Message>{escape(text)}</Message>"
+            if self._form:
+                inner = f"<Error>{inner}</Error><RequestId/>"
+            name = "ErrorResponse" if self._form else "Error"
+            body = f"<{name}>{inner}</{name}>".encode()
+        await _answer(send, 507, body)
 
 
 class _Held:
@@ -100,16 +123,15 @@ class _Held:
                 self._store.before_answer(self._action.effect)
             except OSError as error:
                 self._refused = True
-                text = f"the local endpoint can't write its data: {error.strerror or error}"
-                await _answer(self._send, 507, {"__type": STORAGE_CODE, "message": text})
+                await self._action.refuse(self._send, error)
         if not self._refused:
             await self._send(message)
 
 
-async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
-    content = orjson.dumps(body)
+async def _answer(send: Send, status: int, content: bytes) -> None:
+    kind = b"text/xml" if content.startswith(b"<") else b"application/x-amz-json-1.0"
     headers = [
-        (b"content-type", b"application/x-amz-json-1.0"),
+        (b"content-type", kind),
         (b"content-length", str(len(content)).encode()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -19,7 +19,8 @@ import orjson
 
 MAGIC = b"IALFRM1\n"
 HEADER = struct.Struct("<II")
-MAX_PAYLOAD = 1 << 30
+_CHANGES = b'[["'
+"""What a frame of changes begins with: a list of lists, each beginning with a table's id."""
 
 
 @dataclass
@@ -65,7 +66,10 @@ def read_frames(path: Path, report: ReadReport) -> Iterator[memoryview]:
     """
     data = memoryview(path.read_bytes())
     if bytes(data[: len(MAGIC)]) != MAGIC:
-        report.damaged_frames += bool(data)
+        # A crash while the file was begun leaves a part of it, or zeros after a power cut.
+        begun = MAGIC.startswith(bytes(data)) or not any(data)
+        report.damaged_frames += not begun
+        report.torn_bytes = len(data) if begun else 0
         return
     position = len(MAGIC)
     report.good_bytes = position
@@ -73,7 +77,13 @@ def read_frames(path: Path, report: ReadReport) -> Iterator[memoryview]:
         length, checksum = HEADER.unpack_from(data, position)
         end = position + HEADER.size + length
         if length == 0 or end > len(data):
-            break
+            following = _next_frame(data, position)
+            if following is None:
+                break
+            # Not a torn end: a length that was damaged in the middle of the file.
+            report.damaged_frames += 1
+            position = following
+            continue
         payload = data[position + HEADER.size : end]
         if zlib.crc32(payload) == checksum:
             yield payload
@@ -85,6 +95,18 @@ def read_frames(path: Path, report: ReadReport) -> Iterator[memoryview]:
         report.good_bytes = end
     report.torn_bytes = len(data) - position
     report.complete = report.damaged_frames == 0 and report.torn_bytes == 0
+
+
+def _next_frame(data: memoryview, position: int) -> int | None:
+    """Where the next good frame of changes begins (they all begin alike)."""
+    raw = bytes(data)
+    at = raw.find(_CHANGES, position + HEADER.size + 1)
+    while at >= 0:
+        length, checksum = HEADER.unpack_from(data, at - HEADER.size)
+        if length <= len(data) - at and zlib.crc32(data[at : at + length]) == checksum:
+            return at - HEADER.size
+        at = raw.find(_CHANGES, at + 1)
+    return None
 
 
 def write_whole(path: Path, payloads: Iterable[bytes], previous: Path | None = None) -> int:

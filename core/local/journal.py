@@ -11,7 +11,7 @@ import os
 import threading
 from pathlib import Path
 
-from core.local.frames import MAGIC, frame
+from core.local.frames import MAGIC, frame, sync_folder
 
 
 class Journal:
@@ -25,13 +25,21 @@ class Journal:
         """
         self.path = path
         self.lock = threading.RLock()
+        self._syncing = threading.Lock()
         self._pending: list[bytes] = []
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        self.size = os.fstat(self._file).st_size if size is None else size
-        os.ftruncate(self._file, self.size)
+        self._closed = False
         self._unsynced = False
-        if self.size == 0:
-            self._write(MAGIC)
+        try:
+            self.size = os.fstat(self._file).st_size if size is None else size
+            os.ftruncate(self._file, self.size)
+            if self.size == 0:
+                self._write(MAGIC)
+            # The name, too, must last through a power cut.
+            sync_folder(path.parent)
+        except OSError:
+            os.close(self._file)
+            raise
 
     @property
     def has_pending(self) -> bool:
@@ -60,15 +68,22 @@ class Journal:
         Raises:
             OSError: the disk refuses.
         """
-        if self._unsynced:
-            self._unsynced = False
-            os.fsync(self._file)
+        with self._syncing:  # never on a file that is being closed
+            if self._unsynced and not self._closed:
+                self._unsynced = False
+                try:
+                    os.fsync(self._file)
+                except OSError:
+                    self._unsynced = True
+                    raise
 
     def close(self) -> None:
         """Flushes, syncs and closes."""
         self.flush()
         self.sync()
-        os.close(self._file)
+        with self._syncing:
+            self._closed = True
+            os.close(self._file)
 
     def _write(self, data: bytes) -> None:
         written = 0

@@ -17,6 +17,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _END = b'["end"]'
 class Effect(Enum):
     """What a request may change."""
 
+    READS_ITEMS = "reads items"
     NOTHING = "nothing"
     ITEMS = "items"
     CONTROL = "control"
@@ -56,6 +58,7 @@ class Store:
         self._control_checksum = 0
         self._known_tables: frozenset[str] = frozenset()
         self._in_progress: frozenset[str] = frozenset()
+        self._checkpoint_due = False
         self._snapshot_bytes = 0
         self._number = 0
         self._writer: threading.Thread | None = None
@@ -72,12 +75,16 @@ class Store:
         Raises:
             OSError: the disk refuses; the answer must not go out.
         """
-        if effect is Effect.CONTROL:
-            self.checkpoint()
-        elif effect is Effect.NOTHING:
-            if self._in_progress - self._emulator.in_progress():
+        if effect is Effect.READS_ITEMS:
+            # A write that the disk refused stays pending; what is asked now is answered.
+            with suppress(OSError):
+                self.journal.flush()
+            return
+        if effect is Effect.NOTHING:
+            if self._checkpoint_due or self._in_progress - self._emulator.in_progress():
                 self.checkpoint()
-        elif self.journal.has_pending and self._has_new_table():
+            return
+        if effect is Effect.CONTROL or (self.journal.has_pending and self._has_new_table()):
             self.checkpoint()
         self.journal.flush()
         if self.journal.size > max(self._rotation_bytes, self._snapshot_bytes):
@@ -87,16 +94,17 @@ class Store:
         """Writes the control state if it changed.
 
         Raises:
-            OSError: the disk refuses; what stood there stands.
+            OSError: the disk refuses; what stood there stands, and the next answer tries again.
         """
+        self._checkpoint_due = True
         self._in_progress = self._emulator.in_progress()
         state = self._emulator.control_state()
         checksum = zlib.crc32(state)
-        if checksum == self._control_checksum:
-            return
-        write_whole(self._folder / CONTROL, [state], self._folder / CONTROL_PREVIOUS)
-        self._control_checksum = checksum
-        self._known_tables = self._emulator.table_ids()
+        if checksum != self._control_checksum:
+            write_whole(self._folder / CONTROL, [state], self._folder / CONTROL_PREVIOUS)
+            self._control_checksum = checksum
+            self._known_tables = self._emulator.table_ids()
+        self._checkpoint_due = False
 
     def sync(self) -> None:
         """Brings the journal to the disk; called at least every second."""
@@ -125,7 +133,11 @@ class Store:
     def _rotate(self) -> None:
         if self._writer is not None and self._writer.is_alive():
             return
-        number, tables = self._open_next()
+        try:
+            number, tables = self._open_next()
+        except OSError as error:
+            self._put_off_rotation("journal", self._number + 1, error)
+            return
         self._writer = threading.Thread(
             target=self._write_beside, args=(number, tables), name="snapshot", daemon=True
         )
@@ -147,9 +159,12 @@ class Store:
         try:
             self._write_snapshot(number, tables)
         except OSError as error:
-            # Nothing is lost: the journals since the last good snapshot are kept.
-            self._say(f"The snapshot {number} could not be written ({error}); trying again later.")
-            self._snapshot_bytes = max(self._snapshot_bytes, self.journal.size * 2)
+            self._put_off_rotation("snapshot", number, error)
+
+    def _put_off_rotation(self, what: str, number: int, error: OSError) -> None:
+        # Nothing is lost: the journals since the last good snapshot are kept.
+        self._say(f"The {what} {number} could not be written ({error}); trying again later.")
+        self._snapshot_bytes = max(self._snapshot_bytes, self.journal.size * 2)
 
     def _write_snapshot(self, number: int, tables: list[TableCopy]) -> None:
         path = self._path("items", number)
@@ -163,6 +178,8 @@ class Store:
     # Start ----------------------------------------------------------------------------------
 
     def _restore(self) -> Journal:
+        for left in self._folder.glob("*.tmp"):
+            left.unlink(missing_ok=True)  # of a snapshot that a crash cut short
         self._restore_control()
         self._known_tables = self._emulator.table_ids()
         snapshot = self._load_newest_snapshot()
@@ -186,15 +203,25 @@ class Store:
             state = self._read_control(self._folder / name)
             if state is None:
                 self._note(f"The snapshot {name} is damaged; the one before it is used.")
+                # Out of the way: the next checkpoint must not keep it as the one before.
+                path = self._folder / name
+                path.replace(path.with_suffix(".damaged"))
                 continue
             self._emulator.restore_control(state)
             self._control_checksum = zlib.crc32(state) if name == CONTROL else 0
             return
-        if found:
+        if found or self._holds_changes():
             raise OSError(
                 f"no control snapshot in {self._folder} can be read; "
                 "move the folder away to begin anew, or restore it from a copy"
             )
+
+    def _holds_changes(self) -> bool:
+        # No item is ever written before the table it belongs to is.
+        return any(
+            kind == "items" or path.stat().st_size > len(MAGIC)
+            for kind, _, path in self._numbered()
+        )
 
     @staticmethod
     def _read_control(path: Path) -> bytes | None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,6 +191,31 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_nothing_is_lost(
         time.sleep(0.01)
     found = scan(session(endpoint.ensure()).client("dynamodb"))
     assert {("kept", "1"), ("kept", "2")} <= set(found)
+
+
+WRITES: dict[str, tuple[str, dict[str, Any]]] = {
+    "cloudformation": ("create_stack", {"StackName": "s", "TemplateBody": '{"Resources":{}}'}),
+    "s3": ("create_bucket", {"Bucket": "some-bucket"}),
+    "iam": ("create_user", {"UserName": "u"}),
+    "dynamodb": ("put_item", {"TableName": "notes", "Item": item("p", 1)}),
+}
+
+
+@pytest.mark.parametrize("service", WRITES)
+def test_on_a_full_disk_every_service_says_so_in_its_own_form(
+    endpoint: LocalEndpoint, service: str
+) -> None:
+    """JSON and XML clients alike read the reason, and items can be read all the same."""
+    state = endpoint.ensure()
+    assert state.pid is not None
+    make_table(session(state).client("dynamodb"))
+    _, most = resource.prlimit(state.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(state.pid, resource.RLIMIT_FSIZE, (10, most))
+    operation, arguments = WRITES[service]
+    with pytest.raises(StorageError, match="can't write its data: File too large"):
+        getattr(session(state).client(service), operation)(**arguments)
+    assert len(scan(session(state).client("dynamodb"))) <= 1
+    resource.prlimit(state.pid, resource.RLIMIT_FSIZE, (most, most))
 
 
 def test_it_ends_when_its_folder_is_removed(tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ def test_a_tail_of_zeros_is_a_torn_end(tmp_path: Path) -> None:
     assert not report.damaged_frames
 
 
+@pytest.mark.parametrize("begun", [MAGIC[:3], bytes(8), bytes(5000), b""])
+def test_a_file_that_was_only_begun_is_torn_not_damaged(tmp_path: Path, begun: bytes) -> None:
+    """A crash while the file was made is no damage to tell of."""
+    _write(tmp_path / "f", begun)
+    assert _read(tmp_path / "f") == ([], ReadReport(torn_bytes=len(begun)))
+
+
 def test_a_file_of_something_else_is_damaged(tmp_path: Path) -> None:
     """A file without our first bytes gives nothing and is not complete."""
     _write(tmp_path / "f", b"something else entirely")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from core.local.frames import ReadReport, decode, encode, read_frames
 from core.local.journal import Journal
 
@@ -62,3 +64,28 @@ def test_what_a_full_disk_refused_goes_out_with_the_next_flush(tmp_path: Path) -
     )
     assert done.stdout == "refused at 8\n"
     assert _entries(path) == ["x" * 200, 2]
+
+
+_NO_ROOM = """
+import os, resource, sys
+from pathlib import Path
+from core.local.journal import Journal
+resource.setrlimit(resource.RLIMIT_FSIZE, (4, resource.RLIM_INFINITY))
+before = len(os.listdir("/proc/self/fd"))
+try:
+    Journal(Path(sys.argv[1]))
+except OSError:
+    print(len(os.listdir("/proc/self/fd")) - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_journal_that_can_not_be_begun_leaves_nothing_open(tmp_path: Path) -> None:
+    """Tried at every answer on a full disk, it would else use up all descriptors."""
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_ROOM, str(tmp_path / "j")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "0\n"
