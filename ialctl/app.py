@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 EMULATOR_COMMAND = "__emulator"
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -47,6 +48,8 @@ def run(arguments: list[str]) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the outermost boundary: no traceback for users
         return _unexpected(error, arguments, debug=debug)
+    if code == _INTERRUPTED:  # typer turns a Ctrl-C into this code, without a word
+        return _report(_interrupted(), arguments, debug=debug)
     return code if isinstance(code, int) else 0
 
 

@@ -159,6 +159,8 @@ class StackDeployer:
             ]
             # What can't be deleted is kept, and adopted by the stack made next.
             arguments = {"RetainResources": failed} if failed else {}
+        elif stack.status == "REVIEW_IN_PROGRESS":
+            drop_left_over_change_sets(self._cloudformation, stack.id)
         self._cloudformation.delete_stack(StackName=stack.id, ClientRequestToken=token, **arguments)
 
     def _adopt(self, phase: Phase) -> Stack | None:

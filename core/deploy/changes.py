@@ -8,9 +8,18 @@ from typing import Any
 
 from core.deploy.client import Client, pages
 from core.deploy.progress import Backoff, Pacer
-from core.errors import AwsError, NotFoundError, ProtectedChangeError, StackFailedError
+from core.errors import (
+    AwsError,
+    NotFoundError,
+    ProtectedChangeError,
+    StackFailedError,
+    ThrottledError,
+)
 
 NAME_PREFIX = "ialctl-"
+# A plan holds no lock, so its change sets are never taken for what a crashed run left.
+PLAN_PREFIX = "ialctl-plan-"
+WAIT_S = 900.0
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 _NO_CHANGES = (
     "The submitted information didn't contain changes",
@@ -72,7 +81,11 @@ class ChangeSet:
 
 
 def create_change_set(
-    cloudformation: Client, pacer: Pacer, token: str, request: Mapping[str, Any]
+    cloudformation: Client,
+    pacer: Pacer,
+    token: str,
+    request: Mapping[str, Any],
+    prefix: str = NAME_PREFIX,
 ) -> ChangeSet:
     """Makes a change set and waits until it can be judged; an empty one is deleted again.
 
@@ -81,14 +94,15 @@ def create_change_set(
         pacer: how to wait.
         token: makes name and client token; a repeated request with it does nothing twice.
         request: StackName, ChangeSetType, template, parameters, tags.
+        prefix: what its name begins with.
 
     Raises:
-        StackFailedError: it can't be made; the reason is CloudFormation's.
+        StackFailedError: it can't be made (the reason is CloudFormation's), or is never done.
     """
     name = str(request["StackName"])
     try:
         answer = cloudformation.create_change_set(
-            ChangeSetName=NAME_PREFIX + token,
+            ChangeSetName=prefix + token,
             ClientToken=token,
             Capabilities=CAPABILITIES,
             **request,
@@ -97,7 +111,7 @@ def create_change_set(
         if error.code != "ValidationError":
             raise
         raise _refused(name, _reason(error)) from error
-    found = _wait(cloudformation, pacer, str(answer["Id"]))
+    found = _wait(cloudformation, pacer, name, str(answer["Id"]))
     change_set = ChangeSet(str(answer["Id"]), str(answer["StackId"]), _changes(found))
     if found["Status"] == "CREATE_COMPLETE":
         return change_set
@@ -120,7 +134,8 @@ def drop_left_over_change_sets(cloudformation: Client, stack_id: str) -> None:
     """Deletes change sets of ours that were never executed: a crashed run left them."""
     for page in pages(cloudformation.list_change_sets, StackName=stack_id):
         for found in page.get("Summaries") or ():
-            ours = str(found.get("ChangeSetName", "")).startswith(NAME_PREFIX)
+            name = str(found.get("ChangeSetName", ""))
+            ours = name.startswith(NAME_PREFIX) and not name.startswith(PLAN_PREFIX)
             if ours and not str(found.get("ExecutionStatus", "")).startswith("EXECUTE"):
                 delete_change_set(cloudformation, str(found["ChangeSetId"]))
 
@@ -143,13 +158,21 @@ def check_protection(stack: str, changes: Iterable[Change], allowed: Iterable[st
     )
 
 
-def _wait(cloudformation: Client, pacer: Pacer, change_set_id: str) -> dict[str, Any]:
+def _wait(cloudformation: Client, pacer: Pacer, stack: str, change_set_id: str) -> dict[str, Any]:
     """The change set once it is complete or failed, with the changes of all its pages."""
+    end = pacer.clock.monotonic() + WAIT_S
     delay = Backoff()
     while True:
-        found = dict(cloudformation.describe_change_set(ChangeSetName=change_set_id))
-        if not str(found["Status"]).endswith(("_PENDING", "_IN_PROGRESS")):
+        found = _look(cloudformation, change_set_id)
+        if found and not str(found["Status"]).endswith(("_PENDING", "_IN_PROGRESS")):
             break
+        if pacer.clock.monotonic() > end:
+            raise StackFailedError(
+                f"The change set of the stack '{stack}' is not done after {WAIT_S / 60:.0f} "
+                "minutes.",
+                "Run it again; look at the stack in the CloudFormation console if that repeats.",
+                stack=stack,
+            )
         pacer.pause(delay())
     changes = list(found.get("Changes") or ())
     token = found.get("NextToken")
@@ -158,6 +181,13 @@ def _wait(cloudformation: Client, pacer: Pacer, change_set_id: str) -> dict[str,
         changes.extend(page.get("Changes") or ())
         token = page.get("NextToken")
     return {**found, "Changes": changes}
+
+
+def _look(cloudformation: Client, change_set_id: str) -> dict[str, Any] | None:
+    try:
+        return dict(cloudformation.describe_change_set(ChangeSetName=change_set_id))
+    except ThrottledError:
+        return None  # asked again after the pause: throttling must not change the outcome
 
 
 def _changes(found: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.clock import Ids
 from core.deploy.client import Client, Clients
 from core.deploy.events import Follower, stack_failed
-from core.deploy.progress import Observer, Progress
+from core.deploy.progress import Backoff, Observer, Pacer, Progress
 from core.deploy.stacks import PHASE_TAG, Stack, in_progress, stack_resources
-from core.errors import AwsError, NotFoundError
+from core.deploy.tables import wait_until_ready
+from core.errors import AwsError, DeployError, NotFoundError, StackFailedError
 
 KEY_WINDOW_DAYS = 30
+GONE_S = 600.0
 KINDS: Mapping[str, str] = {
     "AWS::DynamoDB::Table": "table",
     "AWS::S3::Bucket": "bucket",
@@ -58,7 +60,7 @@ class StackRemover:
         phase = stack.tags.get(PHASE_TAG, "")
         self._observer(Progress(phase, stack.name, "deleting"))
         if in_progress(stack.status):
-            self._follower.settle(stack.id)
+            self._settle(stack)
         token = self._ids()
         self._cloudformation.delete_stack(StackName=stack.id, ClientRequestToken=token)
         outcome = self._follower.follow(stack.id, token)
@@ -66,34 +68,79 @@ class StackRemover:
             raise stack_failed(self._cloudformation, stack.name, stack.id, outcome)
         self._observer(Progress(phase, stack.name, "done", "deleted"))
 
+    def _settle(self, stack: Stack) -> None:
+        try:
+            self._follower.settle(stack.id)
+        except StackFailedError as error:
+            # An emulator was killed in the middle of an operation: it can be deleted as it is.
+            if not error.fields.get("stalled"):
+                raise
 
-def delete_holding(clients: Clients, holding: Holding) -> None:
-    """Deletes a table, a bucket with all it holds, or an alias; a key in `KEY_WINDOW_DAYS`."""
+
+def delete_holding(clients: Clients, holding: Holding, pacer: Pacer) -> None:
+    """Deletes a table, a bucket with all it holds, or an alias; a key in `KEY_WINDOW_DAYS`.
+
+    Returns once it is gone: a table still being deleted would be taken for one that was kept.
+
+    Raises:
+        DeployError: an object of a bucket can't be deleted, or a table does not go.
+    """
+    if holding.kind == "table":
+        _delete_table(clients.client("dynamodb"), holding.name, pacer)
+        return
     {
-        "table": _delete_table,
         "bucket": _delete_bucket,
         "key": _delete_key,
         "alias": _delete_alias,
     }[holding.kind](clients, holding.name)
 
 
-def _delete_table(clients: Clients, name: str) -> None:
-    dynamodb = clients.client("dynamodb")
+def _delete_table(dynamodb: Client, name: str, pacer: Pacer) -> None:
     try:
         dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+        wait_until_ready(dynamodb, name, pacer)
         dynamodb.delete_table(TableName=name)
+        _wait_until_gone(dynamodb, name, pacer)
     except NotFoundError:
         return
+
+
+def _wait_until_gone(dynamodb: Client, name: str, pacer: Pacer) -> None:
+    """Ends by the NotFoundError of a table that is gone."""
+    end = pacer.clock.monotonic() + GONE_S
+    delay = Backoff(longest_s=2.0)
+    while pacer.clock.monotonic() < end:
+        dynamodb.describe_table(TableName=name)
+        pacer.pause(delay())
+    raise DeployError(
+        f"The table '{name}' is still being deleted.",
+        "Run the same command again in a while: it goes on from there.",
+        table=name,
+    )
 
 
 def _delete_bucket(clients: Clients, name: str) -> None:
     s3 = clients.client("s3")
     try:
         while objects := _some_versions(s3, name):
-            s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
+            answer = s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
+            _check_deleted(name, answer.get("Errors") or ())
         s3.delete_bucket(Bucket=name)
     except NotFoundError:
         return
+
+
+def _check_deleted(bucket: str, errors: Sequence[Mapping[str, Any]]) -> None:
+    """Without this, what can't be deleted would be listed and tried for ever."""
+    if not errors:
+        return
+    first = errors[0]
+    raise DeployError(
+        f"The object '{first.get('Key')}' of the bucket '{bucket}' can't be deleted: "
+        f"{first.get('Code')}: {first.get('Message')}.",
+        "Put that right and run the same command again; the stacks are deleted already.",
+        bucket=bucket,
+    )
 
 
 def _some_versions(s3: Client, bucket: str) -> list[dict[str, Any]]:

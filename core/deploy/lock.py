@@ -21,7 +21,7 @@ import orjson
 
 from core.clock import Clock, iso
 from core.deploy.client import Client
-from core.errors import ConditionFailedError, LockHeldError, NotFoundError, StorageError
+from core.errors import AwsError, ConditionFailedError, LockHeldError, NotFoundError, StorageError
 
 LEASE_S = 120.0
 _KEY = {"pk": {"S": "lock#deployment"}, "sk": {"S": "lock"}}
@@ -100,7 +100,7 @@ class Lease:
             LockHeldError: someone else holds it; says who and since when.
         """
         try:
-            self.fence = self._write("attribute_not_exists(run) OR expires_at < :now")
+            self.fence = self._write("attribute_not_exists(run) OR expires_at < :now OR run = :run")
         except NotFoundError:
             return False
         except ConditionFailedError:
@@ -120,15 +120,19 @@ class Lease:
             self.fence = self._write("run = :run", grow=0)
             self._schedule()
         except ConditionFailedError:
-            self._renew_at = None
-            self.acquire()  # it ran out: whoever has it now is named, or it is ours anew
+            # It ran out: ours anew, or whoever has it now is named to every thread that asks.
+            self.acquire()
 
     def release(self) -> None:
-        """Gives the lease back; the number stays. Does nothing if it is not held (any more)."""
+        """Gives the lease back; the number stays. Does nothing if it is not held (any more).
+
+        A target that can't be reached any more is no error here: the lease runs out by itself,
+        and what went wrong before is what a person has to hear of.
+        """
         if self._renew_at is None:
             return
         self._renew_at = None
-        with contextlib.suppress(ConditionFailedError, NotFoundError):
+        with contextlib.suppress(AwsError):
             self._dynamodb.update_item(
                 TableName=self._table,
                 Key=_KEY,

@@ -8,10 +8,10 @@ from core.clock import Ids
 from core.deploy.adopt import find_retained
 from core.deploy.apply import Request, stack_bucket
 from core.deploy.changes import (
+    PLAN_PREFIX,
     Change,
     create_change_set,
     delete_change_set,
-    drop_left_over_change_sets,
 )
 from core.deploy.client import Client, Clients
 from core.deploy.graph import Graph
@@ -74,7 +74,6 @@ class Planner:
         if missing:
             note = f"needs {missing}, which is deployed first"
             return StackPlan(phase.id, stack.name, "update", stack.status, note=note)
-        drop_left_over_change_sets(self._cloudformation, stack.id)
         bucket = stack_bucket(self._clients, self._request.project, phase)
         request = {
             "StackName": stack.name,
@@ -85,7 +84,9 @@ class Planner:
             "Tags": stack_tags(self._request.project, phase.id),
             **template_arguments(self._clients, phase.template, bucket),
         }
-        change_set = create_change_set(self._cloudformation, self._pacer, self._ids(), request)
+        change_set = create_change_set(
+            self._cloudformation, self._pacer, self._ids(), request, PLAN_PREFIX
+        )
         if change_set.empty:
             return StackPlan(phase.id, stack.name, "unchanged", stack.status)
         delete_change_set(self._cloudformation, change_set.id)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from core.deploy.checks import PLACEHOLDER
 from core.deploy.template import Template
 
 
@@ -19,7 +19,6 @@ class Unknown:
 
 UNKNOWN: Final = Unknown()
 _NO_VALUE: Final = object()
-_PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -107,10 +106,10 @@ class Resolver:
     def _sub(self, argument: Any) -> Any:
         text, given = (argument, {}) if isinstance(argument, str) else argument
         values = {**self._values, **self.value(given)}
-        names = _PLACEHOLDER.findall(text)
+        names = PLACEHOLDER.findall(text)
         if any(isinstance(values.get(name, UNKNOWN), Unknown) for name in names):
             return UNKNOWN
-        made = _PLACEHOLDER.sub(lambda match: str(values[match.group(1)]), text)
+        made = PLACEHOLDER.sub(lambda match: str(values[match.group(1)]), text)
         return made.replace("${!", "${")
 
 

@@ -25,7 +25,7 @@ from core.deploy.stacks import Stack, exported_values, find_stack, project_stack
 from core.deploy.standing import read_status
 from core.deploy.tables import Difference
 from core.deploy.values import Destroyed, Plan, Result, StackResult, Status
-from core.deploy.verify import Verifier, table_names
+from core.deploy.verify import Verifier
 from core.errors import DifferenceError, IalError, InterruptedRunError, UsageError
 from core.settings import Settings
 
@@ -137,12 +137,15 @@ class Deployment:
                 found.append(Difference(step.stack, "", "stack", "deployed", "missing"))
                 continue
             if step.action == "recover":
+                # Nothing of it can be compared before it is at rest.
                 found.append(Difference(step.stack, "", "state", "complete", stack.status))
+                continue
             found.extend(
                 Difference(step.stack, c.logical_id, "template", c.kind, "as deployed before")
                 for c in step.changes
             )
-            verified = verifier.verify(phase, step.stack, self._deployer.scope(phase, stack))
+            scope = self._deployer.scope(phase, stack)
+            verified = verifier.verify(phase, step.stack, scope).differences
             found.extend(verified)
             seen = {d.resource for d in verified}
             drifted = detect_drift(self._cloudformation, stack, self._pacer)
@@ -184,7 +187,7 @@ class Deployment:
             return Destroyed(tuple(s.name for s in stacks), (), names)
         self._lease.release()  # the table that holds it goes too
         for holding in held:
-            delete_holding(self._clients, holding)
+            delete_holding(self._clients, holding, self._pacer)
         return Destroyed(tuple(s.name for s in stacks), names, ())
 
     def _one(
@@ -214,13 +217,13 @@ class Deployment:
         self._observer(Progress(phase.id, name, "verifying"))
         scope = self._deployer.scope(phase, find_stack(self._cloudformation, name))
         verifier = Verifier(self._clients, self._pacer, repairs=self._local)
-        differences = verifier.verify(phase, name, scope)
+        verified = verifier.verify(phase, name, scope)
         return StackResult(
             phase.id,
             name,
             "done" if changed else "unchanged",
-            table_names(phase, scope),
-            differences,
+            verified.tables,
+            verified.differences,
         )
 
     def _removal_order(self) -> list[Stack]:

@@ -9,51 +9,12 @@ from typing import Any
 
 import yaml
 
+from core.deploy.checks import FUNCTIONS, problems, walk
 from core.errors import TemplateError
 
 INLINE_LIMIT_BYTES = 51_200
 S3_LIMIT_BYTES = 1_000_000
-_PSEUDO = frozenset(
-    f"AWS::{name}"
-    for name in (
-        "AccountId",
-        "NoValue",
-        "NotificationARNs",
-        "Partition",
-        "Region",
-        "StackId",
-        "StackName",
-        "URLSuffix",
-    )
-)
-_FUNCTIONS = frozenset(
-    (
-        "And",
-        "Base64",
-        "Cidr",
-        "Contains",
-        "EachMemberEquals",
-        "EachMemberIn",
-        "Equals",
-        "FindInMap",
-        "GetAtt",
-        "GetAZs",
-        "If",
-        "ImportValue",
-        "Join",
-        "Length",
-        "Not",
-        "Or",
-        "RefAll",
-        "Select",
-        "Split",
-        "Sub",
-        "ToJsonString",
-        "Transform",
-        "ValueOf",
-        "ValueOfAll",
-    )
-)
+_TOO_DEEP = "it is nested too deeply"
 
 
 @dataclass(frozen=True)
@@ -113,19 +74,9 @@ def read_template(path: Path) -> Template:
 
 def find_functions(value: Any, name: str) -> Iterator[Any]:
     """The arguments of every use of an intrinsic function, such as "Fn::ImportValue"."""
-    for key, argument in _walk(value):
+    for key, argument in walk(value):
         if key == name:
             yield argument
-
-
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield str(key), inner
-            yield from _walk(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _walk(inner)
 
 
 class _Loader(yaml.SafeLoader):
@@ -133,7 +84,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _tagged(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if suffix not in _FUNCTIONS | {"Ref", "Condition"}:
+    if suffix not in FUNCTIONS | {"Ref", "Condition"}:
         raise yaml.constructor.ConstructorError(
             None, None, f"there is no intrinsic function '!{suffix}'", node.start_mark
         )
@@ -152,6 +103,10 @@ def _tagged(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            raise yaml.constructor.ConstructorError(
+                None, None, "CloudFormation knows no merge keys (<<)", key_node.start_mark
+            )
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool):
             continue
@@ -186,40 +141,23 @@ def _parse(path: Path, text: str) -> Mapping[str, Any]:
             path=path,
             line=line,
         ) from error
+    except RecursionError:
+        raise _wrong(path, _TOO_DEEP) from None
     if not isinstance(body, dict):
         raise _wrong(path, "it holds no keys and values")
     return body
 
 
 def _check(template: Template) -> None:
-    path, body = template.path, template.body
-    resources = body.get("Resources")
-    if not isinstance(resources, dict) or not resources:
-        raise _wrong(path, "it has no Resources")
-    for section in ("Parameters", "Outputs", "Conditions", "Metadata"):
-        if not isinstance(body.get(section, {}), dict):
-            raise _wrong(path, f"its {section} are not keys and values")
-    for name, resource in resources.items():
-        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
-            raise _wrong(path, f"the resource '{name}' has no Type")
-    if "ProjectName" not in template.parameters:
-        raise _wrong(path, "it has no parameter ProjectName, which keeps projects apart")
+    try:
+        problem = next(problems(template.body), None)
+    except RecursionError:
+        problem = _TOO_DEEP
+    if problem:
+        raise _wrong(template.path, problem)
     if template.size_bytes > S3_LIMIT_BYTES:
-        raise _wrong(path, f"its {template.size_bytes:,} bytes are over CloudFormation's 1 MB")
-    _check_functions(template)
-
-
-def _check_functions(template: Template) -> None:
-    known = {*template.resources, *template.parameters, *_PSEUDO}
-    for section in ("Resources", "Outputs", "Conditions"):
-        for key, argument in _walk(template.body.get(section) or {}):
-            if key.startswith("Fn::") and key[4:].split("::")[0] not in _FUNCTIONS | {"ForEach"}:
-                raise _wrong(template.path, f"there is no intrinsic function '{key}'")
-            if key == "Ref" and isinstance(argument, str) and argument not in known:
-                raise _wrong(
-                    template.path,
-                    f"a Ref names '{argument}', which is neither a parameter nor a resource of it",
-                )
+        size = f"its {template.size_bytes:,} bytes are over CloudFormation's 1 MB"
+        raise _wrong(template.path, size)
 
 
 def _wrong(path: Path, problem: str) -> TemplateError:

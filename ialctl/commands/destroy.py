@@ -101,8 +101,8 @@ def _report(context: AppContext, done: Destroyed) -> None:
 def _text(word: str, stacks: Sequence[str], data: Mapping[str, Any]) -> Text:
     from ialctl.output import plain
 
-    if not stacks:
-        return plain("No stack of this project stands; nothing to delete.")
+    if not (stacks or data["deleted"] or data["kept"]):
+        return plain("Nothing of this project stands; nothing to delete.")
     lines = [f"{word}: stack {name}" for name in stacks]
     lines += [f"{word}: {name}" for name in data["deleted"]]
     lines += [f"kept: {name}" for name in data["kept"]]

@@ -107,6 +107,17 @@ def test_destroy_is_never_done_unasked(tool: Tool) -> None:
     assert not (tool.folder / ".ialctl").exists()
 
 
+def test_destroying_kept_data_later_is_reported(tool: Tool) -> None:
+    """With the stacks gone already, what is kept and what is deleted is still named."""
+    assert tool("start", "-q").returncode == 0
+    assert tool("destroy", "--yes", "-q").returncode == 0
+    again = tool("destroy", "--yes")
+    assert "kept: table ial-operations" in again.stdout
+    done = tool("destroy", "--yes", "--delete-data", "--confirm", "ial")
+    assert "deleted: table ial-operations" in done.stdout
+    assert "nothing to delete" in tool("destroy", "--yes").stdout
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_template_is_one_sentence(tool: Tool, kind: str) -> None:
     """Each ends with its exit code, names what is wrong in the last lines, and no traceback."""
@@ -153,6 +164,8 @@ def test_stopped_in_the_middle_the_next_start_completes(
     _, errors = run.communicate(timeout=30)
     assert run.returncode in (code, 0), errors
     assert "Traceback" not in errors
+    if run.returncode == code:
+        assert "it goes on from there" in errors
     after = tool("start", "-q")
     assert after.returncode == 0, after.stderr
     assert tool("drift", "-q").returncode == 0

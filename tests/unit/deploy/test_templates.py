@@ -32,6 +32,14 @@ def _ids(graph: Graph) -> list[list[str]]:
     return [[phase.name for phase in level] for level in graph.levels]
 
 
+def _with(value: str) -> str:
+    return PLAIN.replace('Topic"}', f'Topic", Properties: {{N: {value}}}}}')
+
+
+def _table(properties: str) -> str:
+    return PLAIN + f"  T: {{Type: 'AWS::DynamoDB::Table', Properties: {{{properties}}}}}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -46,6 +54,30 @@ def _ids(graph: Graph) -> list[list[str]]:
         (PLAIN + "Outputs: {O: {Value: !Ref Nowhere}}\n", "'Nowhere'"),
         (PLAIN.replace('Type: "AWS::SNS::Topic"', "Tpe: X"), "'Topic' has no Type"),
         ("Resources:\n\tA: tab\n", "line 2"),
+        ("Resources: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("Resources:\n  A: &a {Type: X}\n  B:\n    <<: *a\n", "line 4.*merge keys"),
+        (PLAIN + "Outputs: {O: text}\n", "output 'O' has no Value"),
+        (PLAIN + "Outputs: {O: {Value: x, Export: }}\n", "Export of the output 'O' has no Name"),
+        (PLAIN + "Metadata: {Ialctl: text}\n", "Ialctl are not keys and values"),
+        (PLAIN.replace("{Type: String}", ""), "parameter 'ProjectName' has no Type"),
+        (_with("!If [A]"), "If takes a condition's name and two values"),
+        (_with("!If [A, b, c]"), "no condition 'A'"),
+        (_with("!Sub [a]"), "Sub takes a text"),
+        (_with("!Sub '${Nowhere}-x'"), "Sub names 'Nowhere'"),
+        (_with("!Join ['-']"), "Join takes a text and a list"),
+        (_with("!Ref [a]"), "Ref takes a name"),
+        (
+            PLAIN + "Conditions: {A: !Not [!Condition B], B: !Not [!Condition A]}\n",
+            "conditions need each other in a circle",
+        ),
+        (PLAIN + "Conditions: {A: !Equals [1]}\n", "Equals takes two values"),
+        (PLAIN.replace('Topic"}', 'Topic", Condition: [A]}'), "Condition of 'Topic'"),
+        (PLAIN.replace('Topic"}', 'Topic", Properties: [1]}'), "Properties of 'Topic'"),
+        (_table("AttributeDefinitions: []"), "'T' has no KeySchema"),
+        (
+            _table("KeySchema: [], AttributeDefinitions: [], TimeToLiveSpecification: text"),
+            "TimeToLiveSpecification of the table 'T' is 'text', not a map",
+        ),
     ],
 )
 def test_a_bad_template_is_refused_in_one_sentence(tmp_path: Path, text: str, says: str) -> None:
