@@ -203,10 +203,11 @@ class Store:
             state = self._read_control(self._folder / name)
             if state is None:
                 self._note(f"The snapshot {name} is damaged; the one before it is used.")
-                # Out of the way: the next checkpoint must not keep it as the one before.
-                path = self._folder / name
-                path.replace(path.with_suffix(".damaged"))
                 continue
+            if name == CONTROL_PREVIOUS and len(found) > 1:
+                # Out of the way: the next checkpoint must not keep it as the one before.
+                path = self._folder / CONTROL
+                path.replace(path.with_suffix(".damaged"))
             self._emulator.restore_control(state)
             self._control_checksum = zlib.crc32(state) if name == CONTROL else 0
             return

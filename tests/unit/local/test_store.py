@@ -107,6 +107,15 @@ def test_a_damaged_control_snapshot_never_becomes_the_one_before(tmp_path: Path)
     assert open_store(tmp_path)[1].restored == [b'{"n":1}']
 
 
+def test_where_all_control_snapshots_are_damaged_it_refuses_every_time(tmp_path: Path) -> None:
+    """It never begins anew over data that somebody may still want to rescue."""
+    for name in ("control.snap", "control.prev.snap"):
+        (tmp_path / name).write_bytes(b"rubbish")
+    for _ in range(2):
+        with pytest.raises(OSError, match="no control snapshot"):
+            open_store(tmp_path)
+
+
 def test_without_any_control_snapshot_items_are_not_thrown_away(tmp_path: Path) -> None:
     """Where control snapshots are gone but items are there, it refuses to begin anew."""
     store, _, _ = open_store(tmp_path)
