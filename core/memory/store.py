@@ -13,10 +13,10 @@ from core.aws.codec import Item
 from core.aws.requests import Key, KeyRange, Query
 from core.aws.table import Page, Table, batches, query_pages
 from core.clock import SYSTEM_CLOCK, Clock
-from core.errors import ConditionFailedError
+from core.errors import ConditionFailedError, UsageError
 from core.memory import keys
 from core.memory.items import READ_ATTRIBUTES, from_item, part_prefix, to_items
-from core.memory.model import Appended, Message, Messages
+from core.memory.model import Appended, Message, Messages, content_hash
 from core.memory.recent import RecentWrites
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
 
@@ -55,21 +55,27 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         """Stores a message unless it is there already.
 
         Raises:
-            UsageError: an id, role, time or size that can't be stored.
+            UsageError: an id, role, time or size that can't be stored, or another content under
+                the same id, time and role.
             ConditionFailedError: all places for a message of that time and role are taken.
         """
         stored = to_items(message)
         consumed = NOTHING
         if stored.parts:
+            standing, consumed = self._standing(message)
+            if standing is not None:
+                # Its parts stay as they are: written again they would expire with this message.
+                return self._found(message, standing, consumed)
             # A head stands for complete parts: they go first.
             consumed += self._table.batch_write(stored.parts)
         for sort_key in keys.sort_keys(message):
             put = self._table.put_new({**stored.head, "timestamp_type": sort_key})
             consumed += put.consumed
-            if put.new or _same(put.existing, message):
-                if put.new:
-                    self._recent.add(message)
-                return Appended(message, put.new, consumed)
+            if put.new:
+                self._recent.add(message)
+                return Appended(message, True, consumed)
+            if put.existing is not None and _same(put.existing, message):
+                return self._found(message, put.existing, consumed)
         raise ConditionFailedError(
             f"The message '{message.message_id}' finds every key of its time and role taken.",
             "Give it another time, a microsecond later.",
@@ -88,9 +94,30 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
 
     def contains(self, message: Message) -> bool:
         """Whether a message of this id stands at this time in this role."""
+        return self._standing(message)[0] is not None
+
+    def _standing(self, message: Message) -> tuple[Item | None, Consumed]:
         partition = keys.user_date(message.user_id, message.timestamp_us)
-        places = ({"user_date": partition, "timestamp_type": k} for k in keys.sort_keys(message))
-        return any(_same(self._table.get(place, consistent=True).item, message) for place in places)
+        consumed = NOTHING
+        for sort_key in keys.sort_keys(message):
+            place = {"user_date": partition, "timestamp_type": sort_key}
+            got = self._table.get(place, consistent=True)
+            consumed += got.consumed
+            if got.item is not None and _same(got.item, message):
+                return got.item, consumed
+        return None, consumed
+
+    def _found(self, message: Message, standing: Item, consumed: Consumed) -> Appended:
+        if standing.get("content_hash") != content_hash(message.content):
+            raise UsageError(
+                f"Under the message id '{message.message_id:.60}' another content stands already, "
+                "of the same time and role.",
+                "Give it an id of its own.",
+            )
+        if standing.get("ttl") == message.expires_at:
+            # It may well be what this process wrote a moment ago, the answer lost on its way.
+            self._recent.add(message)
+        return Appended(message, False, consumed)
 
     def read_recent(self, user_id: str, limit: int) -> Messages:
         """The newest messages of a user, newest first.
@@ -281,8 +308,8 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         return expires_at is not None and expires_at <= self._clock.time()
 
 
-def _same(existing: Mapping[str, Any] | None, message: Message) -> bool:
-    return existing is not None and existing.get("message_id") == message.message_id
+def _same(existing: Mapping[str, Any], message: Message) -> bool:
+    return bool(existing.get("message_id") == message.message_id)
 
 
 def _identity(message: Message) -> tuple[str, int, str]:

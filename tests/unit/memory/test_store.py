@@ -111,6 +111,8 @@ def test_a_retry_that_crosses_its_own_first_try_is_no_collision(table: FakeTable
         store.append(message())
     assert not store.append(message()).new
     assert len(table.all_items()) == 1
+    # It is this process's own write, which an index may still lack.
+    assert [m.message_id for m in store._recent.of(lambda _: True)] == ["m0"]
 
 
 def _noise(size: int) -> str:
@@ -174,8 +176,29 @@ def test_another_content_under_the_same_id_leaves_parts_alone(
     """The first message stays whole where someone sends its id with another large content."""
     first = message(content=_noise(2_000_000))
     fresh(table, clock).append(first)
-    assert not fresh(table, clock).append(message(content=_noise(2_100_000))).new
+    with pytest.raises(UsageError, match="another content stands already"):
+        fresh(table, clock).append(message(content=_noise(2_100_000)))
     assert fresh(table, clock).read_recent("u", 5).items[0].content == first.content
+
+
+def test_another_content_under_the_same_id_is_told(store: ConversationStore) -> None:
+    """It is neither stored over the first one nor dropped without a word."""
+    store.append(message())
+    with pytest.raises(UsageError, match="'m0' another content stands already"):
+        store.append(message(content="something else"))
+
+
+def test_sending_a_large_message_again_leaves_its_parts_alone(
+    table: FakeTable, clock: FakeClock
+) -> None:
+    """With a shorter life the second time, the parts would be gone before the message is."""
+    first = message(content=_noise(2_000_000), expires_at=2_000_000_000)
+    fresh(table, clock).append(first)
+    before = table.all_items()
+    again = fresh(table, clock).append(dataclasses.replace(first, expires_at=1_800_000_000))
+    assert not again.new
+    assert again.consumed.write_units == 0
+    assert table.all_items() == before
 
 
 def test_recent_crosses_days_newest_first(table: FakeTable, clock: FakeClock) -> None:
