@@ -72,7 +72,10 @@ def _latest_leaf(mapping: Mapping[str, Any]) -> str:
     def written(key: str) -> float:
         message = nodes[key].get("message")
         time = message.get("create_time") if isinstance(message, Mapping) else None
-        return float(time) if isinstance(time, int | float) else 0.0
+        try:
+            return float(time) if isinstance(time, int | float) else 0.0
+        except OverflowError:
+            return 0.0
 
     return max(leaves, key=written, default="")
 
@@ -89,7 +92,8 @@ def _message(number: int, node: Mapping[str, Any], session: str, title: object) 
         return None  # placeholders that the export is full of
     when = message.get("create_time")
     metadata: dict[str, Any] = {"title": title} if isinstance(title, str) and title else {}
-    model = (message.get("metadata") or {}).get("model_slug")
+    about = message.get("metadata")
+    model = about.get("model_slug") if isinstance(about, Mapping) else None
     if isinstance(model, str):
         metadata["model"] = model
     return Draft(

@@ -11,7 +11,7 @@ from core.memory.importing.arrays import objects
 from core.memory.importing.records import Bad, Draft, UnusableError, as_object, required
 from core.memory.keys import MICROSECONDS
 
-_SESSION = re.compile(r"session_([0-9]+)")
+_SESSION = re.compile(r"session_([0-9]{1,6})")
 _DATE_FORMAT = "%I:%M %p on %d %B, %Y"
 
 
@@ -39,15 +39,15 @@ def read_locomo(stream: IO[bytes], sample: str | None = None) -> Iterator[Draft 
 
 def _turns(sample: str, conversation: Mapping[str, Any], number: int) -> Iterator[Draft | Bad]:
     sessions = sorted(
-        int(match.group(1)) for key in conversation if (match := _SESSION.fullmatch(key))
+        (int(match[1]), key) for key in conversation if (match := _SESSION.fullmatch(key))
     )
-    for session in sessions:
-        turns = conversation[f"session_{session}"]
+    for session, key in sessions:
+        turns = conversation[key]
         if not isinstance(turns, list):
             number += 1
             yield Bad(number, f"{sample} session {session}: it is not a list of turns")
             continue
-        begin_us = _date(conversation.get(f"session_{session}_date_time"))
+        begin_us = _date(conversation.get(f"{key}_date_time"))
         for order, turn in enumerate(turns):
             number += 1
             when = None if begin_us is None else begin_us + order * MICROSECONDS

@@ -50,7 +50,7 @@ def parse_time(value: object) -> int:
         return _parse_text(value.strip())
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return _parse_number(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
-    raise UnusableError(f"the time {value!r:.60} is neither a text nor a number")
+    raise UnusableError(f"the time is {_kind(value)}, neither a text nor a number")
 
 
 def _parse_text(text: str) -> int:
@@ -74,7 +74,7 @@ def _parse_number_text(text: str) -> int:
 
 def _parse_number(number: Decimal) -> int:
     if not number.is_finite() or abs(number) >= Decimal(10) ** 20:
-        raise UnusableError(f"the time {number} is not an instant")
+        raise UnusableError(f"the time {number!s:.60} is not an instant")
     size = abs(number)
     for limit, per_unit in ((10**11, 10**6), (10**14, 10**3), (10**17, 1)):
         if size < limit:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,10 @@ _OTHER_KINDS = (
     (b"\x1f\x8b", "compressed with gzip", "Unpack it: `gunzip -c FILE | ialctl import - …`."),
     (b"\xff\xfe", "UTF-16 text", "Save it as UTF-8."),
     (b"\xfe\xff", "UTF-16 text", "Save it as UTF-8."),
+    (b"{\0", "UTF-16 text", "Save it as UTF-8."),
+    (b"\0{", "UTF-16 text", "Save it as UTF-8."),
+    (b"[\0", "UTF-16 text", "Save it as UTF-8."),
+    (b"\0[", "UTF-16 text", "Save it as UTF-8."),
     (b"SQLite format 3", "a database", "Export it as JSON lines first."),
 )
 
@@ -30,7 +36,7 @@ class Source:
         head = _read_fully(raw, HEAD_BYTES)
         self.name = name
         self.total_bytes = total_bytes
-        self.fingerprint = hashlib.sha256(stamp.encode() + head).hexdigest()
+        self.fingerprint = hashlib.sha256(os.fsencode(stamp) + head).hexdigest()
         self.resumable = total_bytes is not None
         self.head = head.removeprefix(_BOM)
         self._joined = _Joined(self.head, raw)
@@ -85,7 +91,9 @@ def open_source(name: str, stdin: IO[bytes]) -> Iterator[Source]:
         ) from error
     with file:
         stamp = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0"
-        yield _checked(Source(name, file, status.st_size, stamp))
+        # A pipe or a device has no size, and can't be read again.
+        size = status.st_size if stat.S_ISREG(status.st_mode) else None
+        yield _checked(Source(name, file, size, stamp))
 
 
 def _checked(source: Source) -> Source:

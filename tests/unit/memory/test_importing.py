@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import IalError, RecordError, StorageError, UsageError
+from core.memory.importing.chatgpt import _latest_leaf
 from core.memory.importing.drafts import STEP_US, UNDATED_US, Defaults, MessageMaker
 from core.memory.importing.formats import choose_format, read
 from core.memory.importing.importer import Importer, ImportPlan, ImportResult
@@ -215,7 +218,16 @@ def test_a_cut_array_is_told(cut: int) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"  \n", b"PK\x03\x04xxxx", b"\x1f\x8bxx", b"\xff\xfe{\x00", b"just prose\n", b"<html>"],
+    [
+        b"",
+        b"  \n",
+        b"PK\x03\x04xxxx",
+        b"\x1f\x8bxx",
+        b"\xff\xfe{\x00",
+        b'{\x00"\x00',
+        b"just prose\n",
+        b"<html>",
+    ],
 )
 def test_files_of_other_kinds_are_refused(content: bytes) -> None:
     """Empty, archived, UTF-16 or unknown content is a sentence with a cure."""
@@ -256,3 +268,53 @@ def test_nothing_usable_is_an_error() -> None:
     with pytest.raises(IalError) as caught:
         _run(b'{"role":1}\n{"role":"user"}\n')
     assert caught.value.exit_code == 1
+
+
+def _told(content: bytes, wanted: str = "auto") -> tuple[int, list[str]]:
+    found = _read(content, wanted)
+    bad = [one.reason for one in found if isinstance(one, Bad)]
+    return len(found) - len(bad), bad
+
+
+def test_chatgpt_records_of_odd_shapes_are_told_or_taken() -> None:
+    """Metadata that are no object, and an endless time where leaves are compared, stop nothing."""
+    conversation = _chatgpt()[0]
+    odd = json.loads(json.dumps(conversation))
+    for node in odd["mapping"].values():
+        if node.get("message"):
+            node["message"]["metadata"] = ["no", "object"]
+    both = json.dumps([odd, conversation]).encode()
+    alone = json.dumps([conversation]).encode()
+    assert _told(both, "chatgpt") == (2 * _told(alone, "chatgpt")[0], [])
+    assert _latest_leaf({"a": {"message": {"create_time": 10**400}}}) == "a"
+
+
+def test_locomo_sessions_of_odd_names_are_taken() -> None:
+    """A number with a zero before it names a session as well; one of 5,000 digits does not."""
+    turn = {"speaker": "A", "dia_id": "D1:1", "text": "hello"}
+    conversation = {"speaker_a": "A", "session_01": [turn], f"session_{'9' * 5000}": [turn]}
+    content = json.dumps([{"sample_id": "s", "conversation": conversation}]).encode()
+    assert _told(content, "locomo") == (1, [])
+
+
+def test_a_time_of_many_levels_is_told() -> None:
+    """What is no time is described, never written out: it may be nested without end."""
+    deep = b"[" * 3000 + b"]" * 3000
+    content = b'[{"role":"user","content":"x","timestamp":%s}]' % deep
+    assert _told(content, "jsonl") == (0, ["the time is a list, neither a text nor a number"])
+
+
+def test_a_name_that_is_not_utf8_and_a_pipe_can_be_read(tmp_path: Path) -> None:
+    """Any file name works; a pipe has no size, and no position to go on from."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jsonl"))
+    odd.write_bytes(_line(role="user", content="x"))
+    with open_source(str(odd), io.BytesIO()) as source:
+        assert source.resumable
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(odd.read_bytes(),))
+    writer.start()
+    with open_source(str(pipe), io.BytesIO()) as source:
+        assert not source.resumable
+        assert source.total_bytes is None
+    writer.join()
