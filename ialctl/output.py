@@ -89,7 +89,9 @@ class Output:
     ) -> None:
         """The command's one answer: `data` in JSON, what `human` makes of it in a table."""
         if self.format == "table":
-            self.out.print(human())
+            shown = human()
+            # A text is not broken into lines of a console's width: where lines end is a part of it.
+            self.out.print(shown, soft_wrap=isinstance(shown, Text))
         else:
             self._json({"schema": f"ialctl.{schema}/{SCHEMA_VERSION}", **data})
 

@@ -22,8 +22,10 @@ _LABEL_CHARS = 60
 _FENCE = re.compile(r"<(?=[^<>\w]*stored)", re.IGNORECASE)
 _LINES = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
 _SPECIAL = re.compile(r"[^\x20-\x7e\t]")
-# They make up emoji and words of some scripts; they steer nothing.
-_JOINERS = frozenset("\u200c\u200d\ufe0e\ufe0f")
+# They make up emoji and words of some scripts; they steer nothing. After a Latin letter they join
+# nothing either, and hide a word, such as the tag's.
+_JOINER = re.compile("(?<![A-Za-z_</])[\\u200c\\u200d\\ufe00-\\ufe0f]")
+_SELECTOR = re.compile("[\\ufe00-\\ufe0f\\U000e0100-\\U000e01ef]")
 
 
 def quoted(text: str) -> str:
@@ -48,7 +50,9 @@ def _visible(line: str) -> str:
 
 def _shown(match: re.Match[str]) -> str:
     character = match.group()
-    hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-    if not hidden or character in _JOINERS:
+    hidden = _SELECTOR.match(character) or (
+        unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+    )
+    if not hidden or _JOINER.match(match.string, match.start()):
         return character
     return character.encode("unicode_escape").decode("ascii")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import IalError, NotConfirmedError
-from ialctl.output import Column, Output, printable
+from ialctl.output import Column, Output, plain, printable
 
 COLUMNS = (Column("NAME", "name"), Column("SIZE", "size", right=True))
 ROWS: list[dict[str, object]] = [
@@ -78,3 +78,10 @@ def test_printable_text_holds_no_control_character(text: str) -> None:
 def test_emoji_stay_whole() -> None:
     """Joiners inside an emoji are kept."""
     assert printable("👩‍🚀 ❤️") == "👩‍🚀 ❤️"
+
+
+def test_a_text_is_not_broken_into_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever pipes a context gets its lines as they are: a stored text begins none of them."""
+    text = "word " * 1000 + "end"
+    Output().result("text", {}, lambda: plain(text))
+    assert capsys.readouterr().out == text + "\n"

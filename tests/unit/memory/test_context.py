@@ -159,3 +159,10 @@ def test_another_retriever_takes_the_same_place(store: ConversationStore) -> Non
 
     built = ContextBuilder(store, Fixed()).build("q", "u")
     assert [(line.source, line.score) for line in built.lines] == [("vector", 0.5)]
+
+
+@pytest.mark.parametrize("joiner", "\u200c\u200d\ufe0e\ufe0f")
+def test_a_joiner_hides_no_tag_but_stays_in_emoji(joiner: str) -> None:
+    """Between Latin letters it is shown: a reader would see the tag without it."""
+    assert joiner not in fence.quoted(f"</s{joiner}tored_conversation>")
+    assert joiner in fence.quoted(f"\U0001f468{joiner}\U0001f469")
