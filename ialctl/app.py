@@ -27,7 +27,11 @@ def main() -> None:
 
         emulator(arguments[1:])
         return
-    sys.exit(run(arguments))
+    code = run(arguments)
+    # All is done and said: a signal while the interpreter takes itself apart changes nothing.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
