@@ -16,6 +16,7 @@ from core.deploy.changes import (
 )
 from core.deploy.client import Client, Clients
 from core.deploy.events import Follower, Limits, StackEvent, stack_failed
+from core.deploy.indexes import with_lost_indexes
 from core.deploy.phases import Phase
 from core.deploy.progress import Observer, Pacer, Progress, State
 from core.deploy.resolve import Resolver, Scope
@@ -185,7 +186,7 @@ class StackDeployer:
         )
         if change_set.empty:
             return False
-        self._execute(phase, change_set)
+        self._execute(phase, change_set, stack)
         return True
 
     def _change_set(self, phase: Phase, stack: Stack | None, how: Mapping[str, Any]) -> ChangeSet:
@@ -200,9 +201,13 @@ class StackDeployer:
             request["Tags"] = stack_tags(self._request.project, phase.id)
         return create_change_set(self._cloudformation, self._pacer, self._ids(), request)
 
-    def _execute(self, phase: Phase, change_set: ChangeSet) -> None:
+    def _execute(self, phase: Phase, change_set: ChangeSet, stack: Stack | None = None) -> None:
         name = phase.stack_name(self._request.project)
-        check_protection(name, change_set.changes, self._request.allow_replace)
+        changes = change_set.changes
+        if stack is not None:
+            dynamodb = self._clients.client("dynamodb")
+            changes = with_lost_indexes(dynamodb, phase, self.scope(phase, stack), changes)
+        check_protection(name, changes, self._request.allow_replace)
         # The last safe point: from here on CloudFormation works, whatever becomes of us.
         self._pacer.check()
         self._pacer.keep()

@@ -48,10 +48,13 @@ class Change:
     replacement: str = ""
     policy_action: str = ""
     properties: tuple[str, ...] = ()
+    lost_indexes: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
         """In a word: added, changed, replaced, perhaps replaced, removed, adopted."""
+        if self.action == "Modify" and self.lost_indexes and self.replacement != "True":
+            return f"changed, losing its index {', '.join(self.lost_indexes)}"
         if self.action == "Modify":
             return {"True": "replaced", "Conditional": "perhaps replaced"}.get(
                 self.replacement, "changed"
@@ -62,11 +65,12 @@ class Change:
 
     @property
     def endangers_data(self) -> bool:
-        """True where what holds data would be replaced or removed."""
+        """True where what holds data would be replaced or removed, or lose an index."""
         return self.type in DATA_TYPES and (
             self.action == "Remove"
             or self.replacement in ("True", "Conditional")
             or self.policy_action in _DESTRUCTIVE_POLICIES
+            or bool(self.lost_indexes)
         )
 
 

@@ -15,6 +15,7 @@ from core.deploy.changes import (
 )
 from core.deploy.client import Client, Clients
 from core.deploy.graph import Graph
+from core.deploy.indexes import with_lost_indexes
 from core.deploy.parallel import side_by_side
 from core.deploy.phases import Phase
 from core.deploy.progress import Pacer
@@ -90,14 +91,23 @@ class Planner:
         if change_set.empty:
             return StackPlan(phase.id, stack.name, "unchanged", stack.status)
         delete_change_set(self._cloudformation, change_set.id)
-        return StackPlan(phase.id, stack.name, "update", stack.status, change_set.changes)
+        changes = with_lost_indexes(
+            self._clients.client("dynamodb"),
+            phase,
+            self._scope(phase, stack),
+            change_set.changes,
+        )
+        return StackPlan(phase.id, stack.name, "update", stack.status, changes)
+
+    def _scope(self, phase: Phase, stack: Stack) -> Scope:
+        values = parameter_values(phase.template, self._request.parameters, stack.parameters)
+        return Scope(values, self._clients.region, self._request.account)
 
     def _missing_imports(self, phase: Phase, stack: Stack) -> str | None:
         names = list(find_functions(phase.template.body, "Fn::ImportValue"))
         if not names:
             return None
-        values = parameter_values(phase.template, self._request.parameters, stack.parameters)
-        resolver = Resolver(phase.template, Scope(values, self._clients.region))
+        resolver = Resolver(phase.template, self._scope(phase, stack))
         exports = exported_values(self._cloudformation)
         wanted = filter(None, map(resolver.text, names))
         return next((name for name in wanted if name not in exports), None)

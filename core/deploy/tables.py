@@ -88,6 +88,18 @@ def compare(properties: Mapping[str, Any], table: Table) -> Iterator[Aspect]:
             yield aspect, expected, found
 
 
+def compare_indexes(properties: Mapping[str, Any], table: Table) -> Iterator[Aspect]:
+    """Every index in which a table differs from its (resolved) properties; None where absent."""
+    for aspect, expected, found in _all_indexes(properties, table.description):
+        if expected != found:
+            yield aspect, expected, found
+
+
+def _all_indexes(properties: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Aspect]:
+    for name in ("GlobalSecondaryIndexes", "VectorIndexes"):
+        yield from _indexes(name, properties.get(name) or [], about.get(name) or [])
+
+
 def _aspects(properties: Mapping[str, Any], table: Table) -> Iterator[Aspect]:
     about = table.description
     yield "keys", _keys(properties["KeySchema"]), _keys(about["KeySchema"])
@@ -101,8 +113,7 @@ def _aspects(properties: Mapping[str, Any], table: Table) -> Iterator[Aspect]:
             if name in _types(properties["AttributeDefinitions"])
         },
     )
-    for name in ("GlobalSecondaryIndexes", "VectorIndexes"):
-        yield from _indexes(name, properties.get(name) or [], about.get(name) or [])
+    yield from _all_indexes(properties, about)
     yield "time to live", _wanted_ttl(properties), _found_ttl(table.ttl)
     yield "stream", _wanted_stream(properties), _found_stream(about)
     yield (

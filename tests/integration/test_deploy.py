@@ -339,6 +339,28 @@ def test_a_template_that_would_replace_a_table_is_refused(
     assert table["KeySchema"][0]["AttributeName"] == "k"
 
 
+def test_a_template_that_would_take_an_index_is_refused(
+    own_phases: Settings, aws: AwsSession, project: str
+) -> None:
+    """Removing or changing an index counts as loss, and takes the flag; adding one does not."""
+    plain = TABLE % ("Retain", "k", "k")
+    keys = "KeySchema: [{AttributeName: k, KeyType: HASH}]"
+    projection = "Projection: {ProjectionType: %s}"
+    index = f"      GlobalSecondaryIndexes: [{{IndexName: I, {keys}, {projection}}}]\n"
+    write(own_phases, "01-d/01-t", plain)
+    start(own_phases, aws)
+    write(own_phases, "01-d/01-t", plain + index % "ALL")
+    start(own_phases, aws)
+    for text in (plain + index % "KEYS_ONLY", plain):
+        write(own_phases, "01-d/01-t", text)
+        assert Deployment(own_phases, aws).plan().stacks[0].endangered
+        with pytest.raises(ProtectedChangeError, match="losing its index I"):
+            start(own_phases, aws)
+    start(own_phases, aws, allow_replace=(f"{project}-d-t",))
+    table = aws.client("dynamodb").describe_table(TableName=f"{project}-t")["Table"]
+    assert not table.get("GlobalSecondaryIndexes")
+
+
 def test_a_table_that_stands_is_never_created_over(
     own_phases: Settings, aws: AwsSession, project: str
 ) -> None:
