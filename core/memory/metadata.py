@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from core.aws.codec import encode
 from core.errors import UsageError
 
 MAX_DEPTH = 30
@@ -16,7 +17,8 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
     """Refuses metadata that no item can hold.
 
     Raises:
-        UsageError: a name that is empty or too long, a text that is none, or too many levels.
+        UsageError: a name that is empty or too long, a text that is none, a number that
+            DynamoDB has no place for, or too many levels.
     """
     for text, depth, named in _texts(metadata, 1):
         if depth > MAX_DEPTH:
@@ -35,6 +37,7 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
                 f"A name in the metadata has {size} bytes; 1 to {NAME_BYTES} are allowed.",
                 "Choose another name.",
             )
+    encode(metadata)
 
 
 def _texts(value: Any, depth: int) -> Iterator[tuple[str, int, bool]]:

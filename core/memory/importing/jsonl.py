@@ -21,6 +21,7 @@ from core.memory.importing.records import (
 )
 
 LINE_BYTES = 128 * 1024 * 1024
+_MOST_TOKENS = 10**12
 _TIMES = ("timestamp", "time", "created_at", "create_time", "date")
 _TAKEN = frozenset(
     (
@@ -122,9 +123,9 @@ def _metadata(record: Mapping[str, Any]) -> dict[str, Any]:
 def _tokens(value: object) -> int | None:
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
         return value
-    raise UnusableError("its 'tokens' is not a whole number")
+    raise UnusableError("its 'tokens' is not a whole number of tokens")
 
 
 def _skip_line(stream: IO[bytes]) -> None:

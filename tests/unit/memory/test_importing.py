@@ -318,3 +318,12 @@ def test_a_name_that_is_not_utf8_and_a_pipe_can_be_read(tmp_path: Path) -> None:
         assert not source.resumable
         assert source.total_bytes is None
     writer.join()
+
+
+@pytest.mark.parametrize(
+    "more", ['"m":NaN', '"m":1e400', f'"m":{"9" * 400}', f'"tokens":{"9" * 40}']
+)
+def test_a_dry_run_refuses_numbers_that_no_item_can_hold(more: str) -> None:
+    """What an import would refuse at the table is told before."""
+    content = _line() + f'{{"role":"user","content":"x",{more}}}'.encode()
+    assert _run(content).failed == 1
