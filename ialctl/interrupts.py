@@ -29,13 +29,16 @@ class StopWish:
 
 @contextmanager
 def stop_wish() -> Iterator[StopWish]:
-    """The first Ctrl-C or SIGTERM is only noted; the second Ctrl-C stops at once."""
+    """The first Ctrl-C or SIGTERM is only noted; the second one stops at once."""
     wish = StopWish()
 
     def note(number: int, _frame: FrameType | None) -> None:
-        if wish.signal is not None:
+        if wish.signal is None:
+            wish.signal = number
+        elif number == signal.SIGTERM:
+            raise TerminatedRunError("Terminated.", "Run the same command again.")
+        else:
             raise KeyboardInterrupt
-        wish.signal = number
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
