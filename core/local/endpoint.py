@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,7 +211,8 @@ class LocalEndpoint:
         )
 
     def _terminate(self, instance: Instance) -> None:
-        os.kill(instance.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it may have died since it was asked
+            os.kill(instance.pid, signal.SIGTERM)
         deadline = self._clock.monotonic() + STOP_TIMEOUT_S
         while not self._has_ended():
             if self._clock.monotonic() > deadline:

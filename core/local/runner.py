@@ -97,7 +97,11 @@ def _run(listener: socket.socket, folder: Path, instance: Instance) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run(sockets=[listener])
-    store.close()
+    try:
+        store.close()
+    except OSError as error:
+        _say(f"Stopped without a snapshot ({error}); the journal holds what was acknowledged.")
+        return
     _say("Stopped cleanly.")
 
 

@@ -184,6 +184,7 @@ class Store:
         self._known_tables = self._emulator.table_ids()
         snapshot = self._load_newest_snapshot()
         journals = sorted(n for kind, n, _ in self._numbered() if kind == "journal")
+        self._tell_missing(snapshot, journals)
         report = ReadReport()
         for number in (n for n in journals if n >= snapshot):
             report = ReadReport()
@@ -255,6 +256,13 @@ class Store:
             if payload != _END:
                 for change in decode(payload):
                     self._emulator.apply(change)
+
+    def _tell_missing(self, snapshot: int, journals: list[int]) -> None:
+        # A journal is begun before the snapshot of its number: there is one for each.
+        newest = max([snapshot, *journals])
+        for number in sorted({*range(max(snapshot, 1), newest + 1)} - {*journals}):
+            name = self._path("journal", number).name
+            self._note(f"The journal {name} is missing: what only it held is lost.")
 
     def _tell_damage(self, path: Path, report: ReadReport) -> None:
         if report.damaged_frames:

@@ -6,6 +6,7 @@ import functools
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -371,3 +372,18 @@ def test_one_request_can_not_wipe_everything(machine: Machine) -> None:
     assert connection.getresponse().status == 403
     connection.close()
     assert client.list_tables()["TableNames"] == [TABLE]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets another process's limit")
+def test_a_stop_on_a_full_disk_loses_nothing_and_says_so(machine: Machine) -> None:
+    """No snapshot can be written; the journal brings everything back, and the log is a sentence."""
+    import resource
+
+    client = machine.client()
+    make_table(client)
+    client.put_item(TableName=TABLE, Item=item("a", 1, "x" * 500))
+    assert machine.state.pid is not None
+    resource.prlimit(machine.state.pid, resource.RLIMIT_FSIZE, (4, resource.RLIM_INFINITY))
+    assert machine.endpoint.stop()
+    assert "Traceback" not in machine.state.log_path.read_text()
+    assert len(scan(machine.back())) == 1

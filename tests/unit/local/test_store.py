@@ -127,6 +127,17 @@ def test_without_any_control_snapshot_items_are_not_thrown_away(tmp_path: Path) 
         open_store(tmp_path)
 
 
+def test_a_journal_that_is_gone_is_told(tmp_path: Path) -> None:
+    """Somebody took it away: what came after the snapshot is lost, and not silently."""
+    store, _, _ = open_store(tmp_path)
+    store.checkpoint()
+    write(store, "one")
+    store.close()
+    assert open_store(tmp_path)[0].notes == []
+    (tmp_path / "journal-000001.log").unlink()
+    assert "journal-000001.log is missing" in open_store(tmp_path)[0].notes[-1]
+
+
 def test_what_a_crash_left_of_a_snapshot_goes_at_the_next_start(tmp_path: Path) -> None:
     """A snapshot cut short takes no room for good."""
     (tmp_path / "items-000003.snap.tmp").write_bytes(b"half")
