@@ -8,7 +8,7 @@ the stack is first made of these alone, and the full template follows as an upda
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,13 @@ class Retained:
     identifier: Mapping[str, str]
 
 
-def find_retained(clients: Clients, template: Template, resolver: Resolver) -> tuple[Retained, ...]:
-    """What of a template stands already.
+def find_retained(
+    clients: Clients,
+    template: Template,
+    resolver: Resolver,
+    among: Collection[str] | None = None,
+) -> tuple[Retained, ...]:
+    """What of a template (of its resources `among`, if given) stands already.
 
     Raises:
         DeployError: it stands, and the template would not retain it, so it can't be imported.
@@ -37,6 +42,8 @@ def find_retained(clients: Clients, template: Template, resolver: Resolver) -> t
     looking = _Looking(clients, template, resolver)
     for logical_id, resource in template.resources.items():
         look = _LOOKUPS.get(str(resource["Type"]))
+        if among is not None and logical_id not in among:
+            continue
         if look is None or not resolver.present(resource):
             continue
         identifier = look(looking, resource)
@@ -45,6 +52,24 @@ def find_retained(clients: Clients, template: Template, resolver: Resolver) -> t
         _check_retains(logical_id, resource, identifier)
         found.append(Retained(logical_id, str(resource["Type"]), identifier))
     return tuple(found)
+
+
+def check_not_made_over(retained: tuple[Retained, ...]) -> None:
+    """Stops an update that would make what stands already outside of its stack.
+
+    Raises:
+        DeployError: an emulator would empty it, and AWS fail.
+    """
+    if not retained:
+        return
+    found = retained[0]
+    name = next(iter(found.identifier.values()))
+    raise DeployError(
+        f"The {found.type} '{name}' stands already, outside of any stack: the update can't create "
+        f"'{found.logical_id}' over it.",
+        "`ialctl destroy` keeps all data, and the `ialctl start` after it takes in what was kept.",
+        resource=found.logical_id,
+    )
 
 
 def import_request(template: Template, retained: tuple[Retained, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.clock import Ids
-from core.deploy.adopt import find_retained, import_request
+from core.deploy.adopt import check_not_made_over, find_retained, import_request
 from core.deploy.changes import (
     ChangeSet,
     check_protection,
@@ -26,6 +26,7 @@ from core.deploy.stacks import (
     Step,
     exported_values,
     find_stack,
+    in_progress,
     stack_resources,
     stack_tags,
     succeeded,
@@ -206,7 +207,9 @@ class StackDeployer:
         changes = change_set.changes
         if stack is not None:
             dynamodb = self._clients.client("dynamodb")
-            changes = with_lost_indexes(dynamodb, phase, self.scope(phase, stack), changes)
+            scope = self.scope(phase, stack)
+            changes = with_lost_indexes(dynamodb, phase, scope, changes)
+            self._check_added(phase, stack, scope, {c.logical_id for c in changes if c.adds})
         check_protection(name, changes, self._request.allow_replace)
         # The last safe point: from here on CloudFormation works, whatever becomes of us.
         self._pacer.check()
@@ -221,6 +224,12 @@ class StackDeployer:
         )
         if not succeeded(outcome.status):
             raise stack_failed(self._cloudformation, name, change_set.stack_id, outcome)
+
+    def _check_added(self, phase: Phase, stack: Stack, scope: Scope, added: set[str]) -> None:
+        # One still in progress had its emulator killed: what it made lately is its own.
+        if added and not in_progress(stack.status):
+            resolver = Resolver(phase.template, scope)
+            check_not_made_over(find_retained(self._clients, phase.template, resolver, added))
 
     def _tell(self, phase: Phase, state: State, detail: str = "") -> None:
         name = phase.stack_name(self._request.project)

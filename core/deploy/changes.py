@@ -64,6 +64,11 @@ class Change:
         )
 
     @property
+    def adds(self) -> bool:
+        """True where a resource would be made."""
+        return self.action == "Add"
+
+    @property
     def endangers_data(self) -> bool:
         """True where what holds data would be replaced or removed, or lose an index."""
         return self.type in DATA_TYPES and (

@@ -381,6 +381,38 @@ def test_a_table_that_stands_is_never_created_over(
     assert dynamodb.scan(TableName=f"{project}-t")["Count"] == 1
 
 
+def test_an_update_never_makes_a_table_over_one_that_stands(
+    own_phases: Settings, aws: AwsSession, project: str
+) -> None:
+    """A stack that stands and gets such a table: refused with every item kept, then adopted."""
+    topic, table = TOPIC % "AWS::SNS::Topic", TABLE % ("Retain", "k", "k")
+    write(own_phases, "01-d/01-t", table)
+    start(own_phases, aws)
+    dynamodb = aws.client("dynamodb")
+    dynamodb.put_item(TableName=f"{project}-t", Item={"k": {"S": "mine"}})
+    write(own_phases, "01-d/01-t", topic)
+    start(own_phases, aws, allow_replace=(f"{project}-d-t",))
+    write(own_phases, "01-d/01-t", topic + table.partition("Resources:\n")[2])
+    with pytest.raises(DeployError, match="stands already"):
+        start(own_phases, aws)
+    deployment = Deployment(own_phases, aws)
+    with deployment.locked():
+        deployment.destroy()
+    start(own_phases, aws)
+    assert dynamodb.scan(TableName=f"{project}-t")["Count"] == 1
+
+
+def test_a_stacks_own_table_does_not_hinder_its_update(
+    own_phases: Settings, aws: AwsSession
+) -> None:
+    """A table that the template would not retain is the stack's own: something else is added."""
+    table, topic = TABLE % ("Delete", "k", "k"), TOPIC % "AWS::SNS::Topic"
+    write(own_phases, "01-d/01-t", table)
+    start(own_phases, aws)
+    write(own_phases, "01-d/01-t", table + topic.partition("Resources:\n")[2])
+    assert start(own_phases, aws)[1].changed
+
+
 def test_a_template_too_large_for_a_request(
     own_phases: Settings, aws: AwsSession, project: str
 ) -> None:
