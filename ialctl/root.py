@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from ialctl.command import add_common_options
-from ialctl.commands import config, context_, destroy, drift, import_, plan, start, status, stop
+from ialctl.commands import (
+    config,
+    context_,
+    destroy,
+    drift,
+    export,
+    import_,
+    plan,
+    start,
+    status,
+    stop,
+)
 
 HELP = "A conversation memory for LLM agents on DynamoDB: deploy it, feed it, ask it."
 
@@ -20,6 +31,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     add_common_options(app, HELP)
-    for module in (config, context_, destroy, drift, import_, plan, start, status, stop):
+    modules = (config, context_, destroy, drift, export, import_, plan, start, status, stop)
+    for module in modules:
         module.register(app)
     return app

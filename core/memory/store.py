@@ -160,10 +160,11 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             query, lambda e: e["user_date"].startswith(prefix), mine, limit, self._fetch
         )
 
-    def read_all(self, user_id: str) -> Iterator[Messages]:
+    def read_all(self, user_id: str, *, oldest_first: bool = False) -> Iterator[Messages]:
         """All messages of a user, newest first, a page at a time; stop taking to stop reading.
 
-        What this process wrote last comes first, whatever its time.
+        What this process wrote last comes at the newest end, whatever its time. With
+        `oldest_first` the order is the other way, and the days are all looked up beforehand.
 
         Raises:
             UsageError: a user id that no message can have.
@@ -171,16 +172,29 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         keys.check_user(user_id)
         mine = self._recent.of(lambda m: m.user_id == user_id and self._alive(m))
         seen = {_identity(message) for message in mine}
-        if mine:
-            yield Messages(tuple(_in_order(mine)), NOTHING)
-        for days, cost in self._days(user_id):
+        own = Messages(tuple(_in_order(mine, oldest_first=oldest_first)), NOTHING)
+        if mine and not oldest_first:
+            yield own
+        for days, cost in self._days_from(user_id, oldest_first=oldest_first):
             if not days:
                 yield Messages((), cost)
             consumed = cost
-            for messages, read in self._day_pages(days):
+            for messages, read in self._day_pages(days, oldest_first=oldest_first):
                 fresh = tuple(m for m in messages if _identity(m) not in seen)
                 yield Messages(fresh, consumed + read)
                 consumed = NOTHING
+        if mine and oldest_first:
+            yield own
+
+    def _days_from(
+        self, user_id: str, *, oldest_first: bool
+    ) -> Iterator[tuple[list[str], Consumed]]:
+        if not oldest_first:
+            yield from self._days(user_id)
+            return
+        chunks = list(self._days(user_id))
+        days = [day for some, _ in chunks for day in some]
+        yield days[::-1], in_turn(cost for _, cost in chunks)
 
     def _days(self, user_id: str) -> Iterator[tuple[list[str], Consumed]]:
         before_us = keys.LATEST_US
@@ -201,22 +215,29 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             # The day at the page's end is read whole: what the index holds more of it is skipped.
             before_us = keys.day_start_us(days[-1]) - 1
 
-    def _day_pages(self, days: Sequence[str]) -> Iterator[tuple[list[Message], Consumed]]:
+    def _day_pages(
+        self, days: Sequence[str], *, oldest_first: bool
+    ) -> Iterator[tuple[list[Message], Consumed]]:
         for some in batches(days, WORKERS):
-            queries = [Query(day, ascending=False, attributes=READ_ATTRIBUTES) for day in some]
+            queries = [
+                Query(day, ascending=oldest_first, attributes=READ_ATTRIBUTES) for day in some
+            ]
             firsts = list(self.each(self._table.query, queries))
             cost = side_by_side(page.consumed for page in firsts)
             for query, first in zip(queries, firsts, strict=True):
                 page = first
-                yield self._living(page, cost)
+                yield self._living(page, cost, oldest_first=oldest_first)
                 cost = NOTHING
                 while page.next_key is not None:
                     page = self._table.query(query, page.next_key)
-                    yield self._living(page, page.consumed)
+                    yield self._living(page, page.consumed, oldest_first=oldest_first)
 
-    def _living(self, page: Page, cost: Consumed) -> tuple[list[Message], Consumed]:
+    def _living(
+        self, page: Page, cost: Consumed, *, oldest_first: bool
+    ) -> tuple[list[Message], Consumed]:
         messages, consumed = self._whole(page.items, cost)
-        return _in_order(m for m in messages if self._alive(m)), consumed
+        living = (m for m in messages if self._alive(m))
+        return _in_order(living, oldest_first=oldest_first), consumed
 
     def _newest(
         self,
@@ -316,5 +337,5 @@ def _identity(message: Message) -> tuple[str, int, str]:
     return message.message_id, message.timestamp_us, message.role
 
 
-def _in_order(messages: Iterable[Message]) -> list[Message]:
-    return sorted(messages, key=lambda m: (m.timestamp_us, m.message_id), reverse=True)
+def _in_order(messages: Iterable[Message], *, oldest_first: bool = False) -> list[Message]:
+    return sorted(messages, key=lambda m: (m.timestamp_us, m.message_id), reverse=not oldest_first)
