@@ -8,16 +8,16 @@ itself, and carries a number that grows with each owner, so that one who lost it
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import getpass
 import os
-import pwd
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
+from filelock import FileLock, Timeout
 
 from core.clock import Clock, iso
 from core.deploy.client import Client
@@ -43,9 +43,9 @@ class Owner:
 def this_run(run: str) -> Owner:
     """The owner that this process is."""
     try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = f"uid-{os.getuid()}"
+        user = getpass.getuser()
+    except (KeyError, ImportError, OSError):  # an id without a name, as in many containers
+        user = "somebody"
     return Owner(user, socket.gethostname(), os.getpid(), run)
 
 
@@ -57,24 +57,26 @@ def file_lock(path: Path, owner: Owner, clock: Clock) -> Iterator[None]:
         LockHeldError: another process holds it; says who and since when.
         StorageError: the file can't be made.
     """
+    # Who holds it stands beside it: a locked file can't be read everywhere.
+    note = path.with_suffix(".owner")
+    lock = FileLock(path, blocking=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        lock.acquire()
+        note.write_bytes(orjson.dumps({"owner": str(owner), "since": iso(clock.time())}))
+    except Timeout:
+        raise _held(*_read_owner(note)) from None
     except OSError as error:
+        lock.release()
         raise StorageError(
             f"The lock file '{path}' can't be made: {error.strerror}.",
             "Choose a folder that can be written: --state-dir DIR or IAL_STATE_DIR.",
             path=path,
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held(*_read_owner(file)) from None
-        file.truncate(0)
-        file.write(orjson.dumps({"owner": str(owner), "since": iso(clock.time())}))
-        file.flush()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 class Lease:
@@ -200,11 +202,10 @@ def _process_runs(pid: int) -> bool:
     return True
 
 
-def _read_owner(file: IO[bytes]) -> tuple[str, str]:
-    file.seek(0)
+def _read_owner(note: Path) -> tuple[str, str]:
     try:
-        found = orjson.loads(file.read())
-    except orjson.JSONDecodeError:
+        found = orjson.loads(note.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
         return "another process", "just now"  # it has not written its name yet
     return str(found["owner"]), str(found["since"])
 
