@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from core.clock import SYSTEM_CLOCK, Clock, Ids, new_id
 from core.deploy.adopt import find_retained
 from core.deploy.apply import Request, StackDeployer
+from core.deploy.changes import check_protection
 from core.deploy.client import Client, Clients
 from core.deploy.destroy import KINDS, Holding, StackRemover, delete_holding, holdings
 from core.deploy.drift import detect_drift
@@ -103,10 +104,14 @@ class Deployment:
         Every stack that can be deployed is; one whose need failed is skipped.
 
         Raises:
+            ProtectedChangeError: it would replace or remove what holds data; nothing was changed.
             IalError: the first stack's failure (its class: StackFailedError and others).
             DifferenceError: all were deployed, and verification found a difference.
             InterruptedRunError: stopped at a safe point.
         """
+        for stack in plan.stacks:
+            # Known before anything is touched: then nothing is. Each stack is checked again.
+            check_protection(stack.stack, stack.changes, self._options.allow_replace)
         results: dict[str, StackResult] = {}
         actions = {stack.phase: stack.action for stack in plan.stacks}
         for level in self._graph.levels:
