@@ -26,6 +26,8 @@
     │   ├── StackFailedError (1)
     │   └── ProtectedChangeError (7)
     ├── StorageError (1)             our own files can't be read or written
+    ├── EmbeddingError (1)           a text has no usable vector
+    │   └── EmbedderUnavailableError (1)  the model can't be reached: go on without it
     └── RecordError (1)              a record of an imported file can't be used
 
 The number is the exit code of `ialctl`. Each error holds one sentence that says what happened
@@ -179,6 +181,14 @@ class ProtectedChangeError(DeployError):
 
 class StorageError(IalError):
     """A file of ours can't be read or written; fields: path."""
+
+
+class EmbeddingError(IalError):
+    """A text has no usable vector; fields: model, reason."""
+
+
+class EmbedderUnavailableError(EmbeddingError):
+    """The embedding model can't be reached or is not there; fields: model, reason."""
 
 
 class RecordError(IalError):
