@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from core.aws.capacity import IndexSchema, TableSchema
 from core.aws.session import AwsSession
+from core.errors import NotFoundError
 
 
 def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = ()) -> None:
@@ -29,6 +31,15 @@ def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = 
     )
     while client.describe_table(TableName=schema.name)["Table"]["TableStatus"] != "ACTIVE":
         time.sleep(0.05)
+
+
+def delete_table(aws: AwsSession, name: str) -> None:
+    """Deletes a table, and waits until it is gone."""
+    client = aws.client("dynamodb")
+    client.delete_table(TableName=name)
+    with contextlib.suppress(NotFoundError):
+        while client.describe_table(TableName=name):
+            time.sleep(0.05)
 
 
 def _keys(schema: TableSchema | IndexSchema) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ from core.aws.session import AwsSession
 from core.memory.opening import open_store
 from core.settings import Settings
 from tests.cli.memory_cli import MemoryCli
+from tests.tables import delete_table
 
 
 @pytest.fixture
@@ -236,7 +237,7 @@ def test_a_checkpoint_of_an_emptied_table_stands_for_nothing(
     _wait_for_checkpoint(cli)
     process.kill()
     process.communicate(timeout=30)
-    aws.client("dynamodb").delete_table(TableName=f"{cli.settings.project}-conversation-history-v2")
+    delete_table(aws, f"{cli.settings.project}-conversation-history-v2")
     cli.deploy(aws)
     answer = cli("import", file, "--user", "u", "--json").json
     assert (answer["imported"], answer["resumed"]) == (4000, 0)

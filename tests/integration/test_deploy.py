@@ -29,6 +29,8 @@ from core.errors import (
 from core.settings import Settings
 from core.testing.clock import FakeClock
 
+pytestmark = pytest.mark.usefixtures("cloudformation")
+
 TABLE = """
 Parameters:
   ProjectName: {Type: String}

@@ -74,6 +74,8 @@ def make_table(client: AwsClient, name: str = TABLE) -> None:
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
+    while client.describe_table(TableName=name)["Table"]["TableStatus"] != "ACTIVE":
+        time.sleep(0.02)
 
 
 def item(partition: str, sort: int, text: str = "") -> dict[str, Any]:

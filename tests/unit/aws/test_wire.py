@@ -18,6 +18,7 @@ from core.aws.signing import CONTENT_TYPE, TARGET_PREFIX, Signer
 from core.errors import ConditionFailedError, EndpointUnreachableError
 from core.testing.clock import FakeClock
 from tests.integration.test_local_durability import item, make_table
+from tests.tables import delete_table
 from tests.unit.aws.test_session import Server, answer, session
 
 NOW_S = 1_800_000_000.0
@@ -82,7 +83,7 @@ def test_both_clients_answer_alike(aws: AwsSession) -> None:
         ExpressionAttributeValues={":p": {"S": "one"}},
     )
     assert page["Count"] == 1
-    boto.delete_table(TableName="notes")
+    delete_table(aws, "notes")
 
 
 def test_a_failed_condition_shows_what_stands_there(aws: AwsSession) -> None:
@@ -99,7 +100,7 @@ def test_a_failed_condition_shows_what_stands_there(aws: AwsSession) -> None:
         )
     response: dict[str, Any] = getattr(caught.value.__cause__, "response", {})
     assert response["Item"]["text"] == {"S": "first"}
-    aws.client("dynamodb").delete_table(TableName="notes")
+    delete_table(aws, "notes")
 
 
 def test_a_garbled_answer_is_tried_again() -> None:
