@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from core.deploy.values import Plan, Result, StackPlan
 
 PLAN_COLUMNS = (
-    Column("PHASE", "phase"),
     Column("STACK", "stack"),
     Column("ACTION", "action"),
     Column("CHANGES", "summary"),

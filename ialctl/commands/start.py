@@ -85,7 +85,7 @@ def _summary(context: AppContext, result: Result | None) -> Text:
         "Deployed and checked." if result.changed else "Nothing changed: all stands as described.",
         f"  target   {context.session.where}",
         f"  stacks   {len(result.stacks)}",
-        f"  tables   {', '.join(result.tables)}",
+        "  tables   " + "\n           ".join(result.tables),
         "Next:",
         "  ialctl import FILE --user NAME             put a conversation in",
         '  ialctl context "a question" --user NAME    see what an agent would get',

@@ -13,7 +13,7 @@ from ialctl.output import Column, plain, table
 if TYPE_CHECKING:
     from rich.console import Group
 
-_STACKS = (Column("PHASE", "phase"), Column("STACK", "stack"), Column("STATUS", "status"))
+_STACKS = (Column("STACK", "stack"), Column("STATUS", "status"))
 _TABLES = (
     Column("TABLE", "name"),
     Column("STATUS", "status"),
