@@ -1,0 +1,1 @@
+"""Caches: memory first, Redis second, the two as one; what a write made stale is never answered."""
