@@ -9,41 +9,17 @@ import asyncio
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 from typing import Generic, TypeVar
 
-from cachetools import TLRUCache
-
 from core.cache.flights import Flight, Flights, Loaded
+from core.cache.items import ENTRY_BYTES, Entry, Gone, Items, Removal
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import IalError, UsageError
 
 V = TypeVar("V")
 
 DEFAULT_TTL_S = 300.0
-# What an entry takes besides key, tags and value: the entry, its places in four dicts and the
-# heap (measured with tracemalloc on 100,000 entries).
-ENTRY_BYTES = 650
-
-
-class Removal(Enum):
-    """Why an entry left."""
-
-    EVICTED = "evicted"
-    EXPIRED = "expired"
-    INVALIDATED = "invalidated"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[V]):
-    """A stored value; a wrapper, so that a stored None is told from nothing."""
-
-    value: V
-    tags: frozenset[str]
-    ttl_s: float
-    size: int
 
 
 @dataclass(frozen=True)
@@ -62,67 +38,6 @@ class MemoryStats:
 
 
 Listener = Callable[[str, V, Removal], None]
-Gone = list[tuple[str, Entry[V], Removal]]
-
-
-class _Items(TLRUCache[str, Entry[V]]):
-    """Knows keys by tag, and notes what it drops by itself, so that it can be counted and told."""
-
-    def __init__(self, max_bytes: int, timer: Callable[[], float]) -> None:
-        super().__init__(max_bytes, _deadline, timer=timer, getsizeof=_size)
-        self.gone: Gone[V] = []
-        self._tagged: dict[str, set[str]] = {}
-
-    def tagged(self, tag: str) -> list[str]:
-        """The keys with a tag."""
-        return list(self._tagged.get(tag, ()))
-
-    def store(self, key: str, entry: Entry[V]) -> None:
-        """Adds what was not there; an entry whose time is over already is not kept."""
-        self[key] = entry
-        if key in self:
-            for tag in entry.tags:
-                self._tagged.setdefault(tag, set()).add(key)
-
-    def take(self, key: str) -> Entry[V] | None:
-        """Removes and returns an entry."""
-        try:
-            entry = self[key]
-        except KeyError:
-            return None
-        with suppress(KeyError):  # its time ended since the line above; it is gone all the same
-            del self[key]
-        self._untag(key, entry)
-        return entry
-
-    def popitem(self) -> tuple[str, Entry[V]]:
-        key, entry = super().popitem()
-        self._untag(key, entry)
-        self.gone.append((key, entry, Removal.EVICTED))
-        return key, entry
-
-    def expire(self, time: float | None = None) -> list[tuple[str, Entry[V]]]:
-        expired = list(super().expire(time))
-        for key, entry in expired:
-            self._untag(key, entry)
-            self.gone.append((key, entry, Removal.EXPIRED))
-        return expired
-
-    def _untag(self, key: str, entry: Entry[V]) -> None:
-        for tag in entry.tags:
-            keys = self._tagged.get(tag)
-            if keys is not None:
-                keys.discard(key)
-                if not keys:
-                    del self._tagged[tag]
-
-
-def _deadline(_key: str, entry: Entry[V], now: float) -> float:
-    return now + entry.ttl_s
-
-
-def _size(entry: Entry[V]) -> int:
-    return entry.size
 
 
 class MemoryCache(Generic[V]):
@@ -153,7 +68,7 @@ class MemoryCache(Generic[V]):
         self._ttl_s = ttl_s
         self._on_remove = on_remove
         self._lock = threading.Lock()
-        self._items: _Items[V] = _Items(max_bytes, clock.monotonic)
+        self._items: Items[V] = Items(max_bytes, clock.monotonic)
         self._flights: Flights[V] = Flights()
         self._hits = self._misses = self._refused = 0
         self._counts = dict.fromkeys(Removal, 0)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from core.cache.flights import Loaded
-from core.cache.memory import ENTRY_BYTES, MemoryCache, Removal
+from core.cache.items import ENTRY_BYTES, Removal
+from core.cache.memory import MemoryCache
 from core.errors import IalError, UsageError
 from core.testing.clock import FakeClock
 
@@ -142,9 +143,11 @@ def test_the_least_recently_read_goes_first() -> None:
 
 def test_a_callback_may_use_the_cache() -> None:
     """Callbacks run outside of the lock: one that writes to the cache does not hang."""
-    cache: MemoryCache[str] = MemoryCache(
-        1_000_000, len, on_remove=lambda key, *_: cache.put(f"{key}-gone", "") and None
-    )
+
+    def note(key: str, _value: str, _why: Removal) -> None:
+        cache.put(f"{key}-gone", "")
+
+    cache: MemoryCache[str] = MemoryCache(1_000_000, len, on_remove=note)
     cache.put("a", "1")
     cache.remove("a")
     assert cache.get("a-gone") is not None
