@@ -31,7 +31,6 @@ from core.errors import (
     IalError,
     NotFoundError,
     TargetError,
-    ThrottledError,
     UsageError,
 )
 from core.llm.embedder import (
@@ -51,6 +50,8 @@ MAX_TOKENS = 8_192
 PARALLEL_REQUESTS = 8
 _CUTS = 5
 _TOO_MANY_TOKENS = re.compile(r"too many input tokens|token count|maxLength", re.IGNORECASE)
+# What Bedrock says of a model that a region does not have.
+_NO_SUCH_MODEL = re.compile(r"model identifier", re.IGNORECASE)
 _TOKEN_COUNT = re.compile(r"token count:?\s*(\d+)", re.IGNORECASE)
 # The body is read after the client, with its own retries, has returned.
 _CUT_SHORT = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
@@ -195,12 +196,14 @@ def _shorter(text: str, error: AwsError) -> str:
 
 
 def _translated(error: IalError) -> EmbeddingError:
-    if isinstance(error, AccessDeniedError | NotFoundError):
+    """A request that is wrong stays so; whatever else is in the way is the model's absence."""
+    invalid = isinstance(error, AwsError) and error.code == "ValidationException"
+    absent = isinstance(error, AccessDeniedError | NotFoundError)
+    if absent or (invalid and _NO_SUCH_MODEL.search(error.what)):
         return _unavailable(_clause(error.what), _ENABLE)
-    passing = isinstance(error, AwsError) and (error.status >= 500 or error.status == 429)
-    if passing or isinstance(error, TargetError | ThrottledError):
-        return _unavailable(_clause(error.what), error.cure)
-    return failure(TITAN_V2, _clause(error.what), error.cure)
+    if invalid:
+        return failure(TITAN_V2, _clause(error.what), error.cure)
+    return _unavailable(_clause(error.what), error.cure)
 
 
 def _clause(sentence: str) -> str:

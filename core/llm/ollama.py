@@ -212,6 +212,11 @@ class OllamaEmbedder(BlockingEmbedder):
                 f"no answer came in time from {self._base_url}",
                 "Is the model too large for this machine? Choose a smaller one.",
             )
+        if isinstance(error, urllib3.exceptions.ProtocolError):
+            return self._unavailable(
+                f"{self._base_url} closed the connection in the middle",
+                "Look into the server's log; is there memory enough for the model?",
+            )
         return self._unavailable(
             f"no Ollama server answers at {self._base_url}",
             f"Start it with `ollama serve`, and fetch the model: `ollama pull {self._model}`.",
