@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import FunctionType
@@ -42,8 +42,9 @@ _CHUNK = 500
 _Add = Callable[..., None]
 
 Change = list[Any]
-"""`[table id, kind, …]`, kind one of set (partition, sort, item), remove (partition, sort),
-clear (), record (stream record), forget (): the entries of journal and snapshot."""
+"""`[table id, kind, …]`, kind one of table (account, region, name, definition), set (partition,
+sort, item), remove (partition, sort), clear (), record (stream record), trimmed (count), forget ():
+the entries of journal and snapshot."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ class TableCopy:
     """A table at one instant: its items (shared, never changed in place) and its stream."""
 
     table_id: str
+    definition: Change
     items: Mapping[str, Mapping[str, Any]]
     records: tuple[Any, ...]
     trimmed: int
 
     def frames(self) -> Iterator[bytes]:
         """The changes that make this table from an empty one, as frames of JSON."""
-        changes: list[Change] = [[self.table_id, "trimmed", self.trimmed]]
+        changes: list[Change] = [self.definition, [self.table_id, "trimmed", self.trimmed]]
         for partition, rows in self.items.items():
             for sort, item in rows.items():
                 changes.append([self.table_id, "set", partition, sort, item])
@@ -131,12 +133,14 @@ class Emulator:
 
     def _dynamodb_state(self) -> dict[str, Any]:
         module = self._dynamodb
-        left_out = {*_ITEM_PARTS, module._INDEX_MEMBERS}
         tables = self._responses.AccountRegionScopedDict()
         for scope, table in module._tables.all_items():
-            kept = {key: value for key, value in table.items() if key not in left_out}
-            tables.set_scoped(*scope, {**kept, "items": {}})
+            tables.set_scoped(*scope, {**self._without_items(table), "items": {}})
         return {"tables": tables, **{k: getattr(module, n) for k, n in _DYNAMODB_STORES.items()}}
+
+    def _without_items(self, table: dict[str, Any]) -> dict[str, Any]:
+        left_out = {*_ITEM_PARTS, self._dynamodb._INDEX_MEMBERS}
+        return {key: value for key, value in table.items() if key not in left_out}
 
     def _cloudformation_state(self) -> dict[str, Any]:
         return {key: store() for store, key in self._cloudformation._PERSISTED_STORES}
@@ -147,12 +151,21 @@ class Emulator:
         """The ids of all tables, of all accounts and regions."""
         return frozenset(t["TableId"] for t in self._dynamodb._tables.all_values())
 
+    def definitions(self, table_ids: Collection[str]) -> list[bytes]:
+        """The entries that make these tables, for a journal."""
+        tables = self._dynamodb._tables.all_items()
+        return [encode(self._definition(s, t)) for s, t in tables if t["TableId"] in table_ids]
+
+    def _definition(self, scope: tuple[str, str, str], table: dict[str, Any]) -> Change:
+        return [table["TableId"], "table", *scope, self._without_items(table)]
+
     def copy_tables(self) -> list[TableCopy]:
         """All tables at this instant; cheap, as items are shared."""
         module = self._dynamodb
         return [
             TableCopy(
                 table["TableId"],
+                self._definition(scope, table),
                 {partition: dict(rows) for partition, rows in list(table["items"].items())},
                 tuple(module._stream_records.get_scoped(*scope) or ()),
                 module._stream_trimmed.get_scoped(*scope) or 0,
@@ -160,13 +173,20 @@ class Emulator:
             for scope, table in module._tables.all_items()
         ]
 
-    def apply(self, change: Change) -> bool:
-        """Applies one change of the journal; False where its table is gone."""
+    def apply(self, change: Change, *, revive: bool = False) -> bool:
+        """Applies one change of the journal; False where its table is gone.
+
+        With `revive` a table that the control state does not know is made from its definition.
+        """
         table_id, kind, *values = change
         if table_id not in self._by_id:
             tables = self._dynamodb._tables.all_items()
             self._by_id = {table["TableId"]: (scope, table) for scope, table in tables}
         if table_id not in self._by_id:
+            if kind == "table" and revive:
+                *scope_values, definition = values
+                made = {**definition, "items": defaultdict(dict)}
+                self._dynamodb._tables.set_scoped(*scope_values, made)
             return False
         scope, table = self._by_id[table_id]
         if kind == "set":

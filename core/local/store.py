@@ -59,6 +59,7 @@ class Store:
         self._known_tables: frozenset[str] = frozenset()
         self._in_progress: frozenset[str] = frozenset()
         self._checkpoint_due = False
+        self._fell_back = False
         self._snapshot_bytes = 0
         self._number = 0
         self._writer: threading.Thread | None = None
@@ -103,8 +104,16 @@ class Store:
         if checksum != self._control_checksum:
             write_whole(self._folder / CONTROL, [state], self._folder / CONTROL_PREVIOUS)
             self._control_checksum = checksum
-            self._known_tables = self._emulator.table_ids()
+            self._note_new_tables()
         self._checkpoint_due = False
+
+    def _note_new_tables(self) -> None:
+        # In the journal, too: with a control snapshot that is damaged later, items stay usable.
+        tables = self._emulator.table_ids()
+        with self.journal.lock:
+            for definition in self._emulator.definitions(tables - self._known_tables):
+                self.journal.add(definition)
+        self._known_tables = tables
 
     def sync(self) -> None:
         """Brings the journal to the disk; called at least every second."""
@@ -209,6 +218,7 @@ class Store:
                 # Out of the way: the next checkpoint must not keep it as the one before.
                 path = self._folder / CONTROL
                 path.replace(path.with_suffix(".damaged"))
+                self._fell_back = True
             self._emulator.restore_control(state)
             self._control_checksum = zlib.crc32(state) if name == CONTROL else 0
             return
@@ -255,7 +265,7 @@ class Store:
         for payload in frames:
             if payload != _END:
                 for change in decode(payload):
-                    self._emulator.apply(change)
+                    self._emulator.apply(change, revive=self._fell_back)
 
     def _tell_missing(self, snapshot: int, journals: list[int]) -> None:
         # A journal is begun before the snapshot of its number: there is one for each.

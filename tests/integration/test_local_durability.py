@@ -324,6 +324,27 @@ def test_a_damaged_control_snapshot_falls_back_and_says_so(machine: Machine, dam
     assert any("control.snap is damaged" in note for note in machine.state.notes)
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_table_made_after_the_fallback_comes_back_with_its_items(
+    machine: Machine, stopped: bool
+) -> None:
+    """The one snapshot that knew a table is damaged: journal and items know it as well."""
+    client = machine.client()
+    make_table(client, "older")
+    make_table(client)
+    every_kind_of_write(client)
+    items, records = scan(client), stream(machine)
+    if stopped:
+        machine.endpoint.stop()
+    else:
+        machine.kill()
+    path = machine.state.data_dir / "control.snap"
+    path.write_bytes(path.read_bytes()[:-5])
+    client = machine.back()
+    assert client.list_tables()["TableNames"] == [TABLE, "older"]
+    assert (scan(client), stream(machine)) == (items, records)
+
+
 def test_a_torn_journal_loses_only_its_torn_end(machine: Machine) -> None:
     """Bytes cut off the journal cost the records that they held, silently."""
     client = machine.client()

@@ -42,17 +42,22 @@ class FakeEmulator:
         """Notes it."""
         self.restored.append(state)
 
-    def apply(self, change: Any) -> bool:
+    def definitions(self, table_ids: frozenset[str]) -> list[bytes]:
+        """None: the table was always there."""
+        assert table_ids <= self.tables
+        return []
+
+    def apply(self, change: Any, *, revive: bool = False) -> bool:
         """Notes it."""
         self.applied.append(change)
-        return True
+        return not revive
 
     def settle(self) -> None:
         """Nothing is counted here."""
 
     def copy_tables(self) -> list[TableCopy]:
         """The table without items."""
-        return [TableCopy("t", {}, (), 0)]
+        return [TableCopy("t", ["t", "table"], {}, (), 0)]
 
 
 def open_store(folder: Path, **options: Any) -> tuple[Store, FakeEmulator, list[str]]:
