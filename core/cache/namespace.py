@@ -6,13 +6,16 @@ read a value together with its tags. No name reaches into another's: separators 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import quote
 
 from core.errors import UsageError
 
 # Letters and marks that people use in ids stay readable; `:`, `{`, `}` and `%` are escaped.
 _PLAIN = "-_.~@+=,/|#!$&*()"
+_needs_nothing = re.compile(rf"[A-Za-z0-9{re.escape(_PLAIN)}]*").fullmatch
 
 
 def escaped(text: str) -> str:
@@ -21,6 +24,8 @@ def escaped(text: str) -> str:
     Raises:
         UsageError: it holds half of a surrogate pair.
     """
+    if _needs_nothing(text):
+        return text
     try:
         return quote(text, safe=_PLAIN)
     except UnicodeEncodeError as error:
@@ -37,7 +42,7 @@ class Namespace:
     project: str
     kind: str
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """What all keys of this kind begin with, and no other's."""
         return f"{{{escaped(self.project)}}}:{escaped(self.kind)}:"
@@ -50,7 +55,7 @@ class Namespace:
         """Where a tag's token is."""
         return f"{self.prefix}t:{escaped(tag)}"
 
-    @property
+    @cached_property
     def everything(self) -> str:
         """Where the token is that every value of this kind depends on."""
         return f"{self.prefix}all"
