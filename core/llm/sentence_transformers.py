@@ -91,12 +91,14 @@ class SentenceTransformersEmbedder(BlockingEmbedder):
     def _load(self) -> Any:
         try:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
 
             folder = self._folder or self._carried()
         except ImportError as error:
             raise self._unavailable(
                 f"the package '{error.name}' is not installed", f"Install it: `{INSTALL}`."
             ) from error
+        disable_progress_bar()  # it would write into our own output
         try:
             return SentenceTransformer(str(folder), local_files_only=True)
         except (OSError, ValueError, RuntimeError) as error:
