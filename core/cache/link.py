@@ -110,7 +110,7 @@ class Link:
             )
         except (ValueError, TypeError) as error:
             raise SettingsError(
-                f"'{self._url}' is not the URL of a Redis: {error}.",
+                f"'{_without_password(self._url)}' is not the URL of a Redis: {error}.",
                 "Write it like redis://host:6379/0, or rediss:// for TLS.",
             ) from error
 
@@ -133,6 +133,11 @@ class Link:
             "protocol": 2,
             "driver_info": None,  # saves a round trip a connection
         }
+
+
+def _without_password(url: str) -> str:
+    before, at, host = url.rpartition("@")
+    return f"{before.partition('://')[0]}://…@{host}" if at else url
 
 
 def _greet(connection: Any) -> None:

@@ -47,7 +47,7 @@ class MemoryCache(Generic[V]):
     or being loaded before: a load which they overtook is handed to who waited, and not kept.
 
     `size` gives the bytes of a value; keys, tags and bookkeeping are counted on top. `on_remove`
-    is called outside of the lock, in the thread whose call made the entry go.
+    is called outside of the lock, in the thread whose call made the entry go; it must not raise.
     """
 
     def __init__(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from core.cache.link import LinkOptions
+from core.cache.link import Link, LinkOptions
+from core.cache.owed import MOST_TAGS
 from core.cache.tiers import TieredCache
+from core.errors import SettingsError
 from core.resilience.breaker import BreakerPolicy
 from tests.caches import cache, user_key
 from tests.redis_server import Proxy, RedisServer
@@ -242,3 +249,121 @@ def test_another_process_is_heard_within_milliseconds(tmp_path: Path) -> None:
                     time.sleep(0.001)
             writer.stdin.close()
             assert writer.wait(10) == 0
+
+
+async def _work_async(model: Model, one: TieredCache[str], seed: int, until: float) -> None:
+    chance = random.Random(seed)
+
+    async def load(n: int) -> str:
+        version = model.stored[n]
+        await asyncio.sleep(chance.random() * 0.005)
+        return str(version)
+
+    while time.monotonic() < until:
+        n = chance.randrange(KEYS)
+        if chance.random() < 0.1 and model.write_locks[n].acquire(blocking=False):
+            try:
+                version = model.stored[n] + 1
+                model.stored[n] = version
+                await one.invalidate_async(f"user:{n}")
+                model.acknowledged[n] = version
+                model.writes += 1
+            finally:
+                model.write_locks[n].release()
+            continue
+        floor = model.acknowledged[n]
+        reading = one.get_or_load_async(user_key(str(n)), partial(load, n))
+        try:
+            seen = await asyncio.wait_for(reading, 0.004 if chance.random() < 0.1 else 5)
+        except TimeoutError:
+            continue  # cancelled in the middle of anything
+        model.reads += 1
+        if seen is None or int(seen) < floor:
+            model.problems.append(f"key {n}: {seen} after {floor} was acknowledged")
+
+
+def test_coroutines_that_are_cancelled_while_redis_is_killed(tmp_path: Path) -> None:
+    """Forty coroutines, some cancelled at any point, through kills and restarts: never stale."""
+    model = Model()
+    with (
+        RedisServer(tmp_path) as server,
+        cache(
+            server.url,
+            options=LinkOptions(0.2, 0.2),
+            policy=BreakerPolicy(open_s=0.05, max_open_s=0.1),
+        ) as one,
+    ):
+
+        async def run() -> None:
+            until = time.monotonic() + 2
+            work = [_work_async(model, one, seed, until) for seed in range(40)]
+            await asyncio.gather(*work)
+            await one.close_async()
+
+        def trouble() -> None:
+            for _ in range(2):
+                time.sleep(0.4)
+                server.kill()
+                time.sleep(0.2)
+                server.start()
+
+        with ThreadPoolExecutor(1) as pool:
+            troubled = pool.submit(trouble)
+            asyncio.run(run())
+            troubled.result()
+        assert model.problems == []
+        assert model.reads > 500
+        assert model.writes > 50
+        assert _hits(one) > 0
+        assert one.stats().owed == 0 or one.settle()
+
+
+def test_something_else_answers_at_the_address() -> None:
+    """A port where no Redis lives, but a web server: misses, and a word on why."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.05)
+        stop = threading.Event()
+
+        def serve() -> None:
+            while not stop.is_set():
+                with suppress(OSError):
+                    near, _ = listening.accept()
+                    with near:
+                        near.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with cache(f"redis://127.0.0.1:{listening.getsockname()[1]}/0") as one:
+            for n in range(20):
+                assert one.get_or_load(user_key(str(n)), partial(str, n)) == str(n)
+                one.invalidate(f"user:{n}")
+            found = one.stats().redis
+            assert found is not None
+            assert found.failed >= 1
+            assert found.last_failure
+        stop.set()
+        thread.join(5)
+
+
+def test_a_url_that_is_none_of_a_redis_is_refused() -> None:
+    """A typo in the address is told at once, with how it is written, and without the password."""
+    with pytest.raises(SettingsError, match="'ftp://…@somewhere'") as raised:
+        Link("ftp://me:secret@somewhere")
+    assert "secret" not in str(raised.value)
+
+
+def test_more_owed_than_can_be_remembered_is_everything(tmp_path: Path) -> None:
+    """Past the bound, all values of the kind are distrusted, and made worthless when it is back."""
+    with RedisServer(tmp_path) as server, cache(server.url, memory_bytes=0) as one:
+        assert one.get_or_load(user_key("kept"), lambda: "old") == "old"
+        server.kill()
+        for n in range(0, MOST_TAGS + 500, 500):
+            one.invalidate(*(f"user:{m}" for m in range(n, n + 500)))
+        server.start()
+        deadline = time.monotonic() + 5
+        while not one.settle():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert one.get(user_key("kept")) is None
+        assert one.get_or_load(user_key("kept"), lambda: "new") == "new"
+        assert one.get(user_key("kept")) == "new"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.cache.link import LinkOptions
-from core.cache.tiers import TieredCache
+from core.cache.tiers import Cache, TieredCache
 from core.resilience.breaker import BreakerPolicy
 from tests.caches import SPACE, cache, tier, user_key
 from tests.redis_server import Proxy, RedisServer
@@ -55,6 +55,27 @@ def test_a_value_is_loaded_once_for_all_processes(server: RedisServer) -> None:
         assert other.get(user_key("nobody")) is None
         assert _redis_hits(other) == 1
         assert other.stats().memory.hits == 2
+
+
+def test_without_redis_memory_serves_alone() -> None:
+    """The same interface and guarantee in one process, with nothing to connect to."""
+
+    async def load() -> str:
+        return "awaited"
+
+    with cache(None) as one:
+        plain: Cache[str] = one
+        assert plain.get_or_load(user_key("u"), lambda: "old") == "old"
+        assert plain.invalidate("user:u", "user:v")
+        assert plain.get(user_key("u")) is None
+        assert asyncio.run(plain.get_or_load_async(user_key("u"), load)) == "awaited"
+        assert asyncio.run(plain.invalidate_async("user:u"))
+        plain.put(user_key("v"), "put")
+        assert plain.get(user_key("v")) == "put"
+        assert one.clear()
+        assert plain.stats().memory.items == 0
+        assert plain.stats().redis is None
+        assert not one.wait_until_listening(0)
 
 
 def test_invalidation_reaches_redis_and_the_memory_of_others(server: RedisServer) -> None:
