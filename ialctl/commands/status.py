@@ -45,10 +45,15 @@ def register(app: typer.Typer) -> None:
 def _endpoint(context: AppContext) -> dict[str, Any]:
     if not context.settings.uses_embedded_endpoint:
         return {"running": True, "embedded": False, "where": context.session.where}
-    from ialctl.endpoint import endpoint_state
+    from ialctl.endpoint import endpoint_state, ensure_endpoint
 
     state = endpoint_state(context)
-    where = state.url or ("died" if state.died else "stopped")
+    if state.died:
+        state = ensure_endpoint(context)
+    elif context.output.format == "table":
+        for note in state.notes:
+            context.output.warn(note)
+    where = state.url or ("stopped" if state.stopped else "not started here")
     return {
         "running": state.running,
         "embedded": True,
