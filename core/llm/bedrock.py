@@ -59,6 +59,7 @@ _ENABLE = (
     "Enable the model on Bedrock's page 'Model access' of this region, or choose another region "
     "with `--region`."
 )
+_NO_MODELS = "Does that endpoint run models? Bedrock itself is reached with `--target aws`."
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _read(answer: bytes, dimensions: int) -> tuple[object, int]:
     except orjson.JSONDecodeError as error:
         raise failure(TITAN_V2, "its answer is not JSON") from error
     if not isinstance(found, dict) or "embedding" not in found:
-        raise failure(TITAN_V2, "its answer holds no embedding")
+        raise failure(TITAN_V2, "its answer holds no embedding", _NO_MODELS)
     row = unit_vectors([found["embedding"]], TITAN_V2, 1, dimensions)[0]
     tokens = found.get("inputTextTokenCount")
     return row, tokens if isinstance(tokens, int) else 0

@@ -165,6 +165,12 @@ def test_a_garbled_answer_is_no_vector(body: object, says: str) -> None:
     assert says in error.what
 
 
+def test_an_endpoint_without_models_is_told_as_one() -> None:
+    """An emulator that answers with something of its own: the cure names the real service."""
+    error, _ = caught_from(lambda path, _: Answer(200, {"completion": "Hello!"}))
+    assert "--target aws" in str(error.cure)
+
+
 def test_an_answer_cut_in_the_middle_is_asked_for_again() -> None:
     """A body that breaks off is retried, and then the model is unavailable."""
     turns = itertools.count()
