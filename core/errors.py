@@ -223,6 +223,7 @@ AWS_CODES: Mapping[str, type[IalError]] = {
     "ExpiredToken": CredentialsError,
     "ExpiredTokenException": CredentialsError,
     "RequestExpired": CredentialsError,
+    "RequestTimeTooSkewed": CredentialsError,
     "UnrecognizedClientException": CredentialsError,
     "InvalidClientTokenId": CredentialsError,
     "InvalidAccessKeyId": CredentialsError,

@@ -71,6 +71,8 @@ def translate(error: Exception, where: str, operation: str) -> IalError:
     )
 
 
+# Signature Version 4 is good for five minutes around the time it was made.
+_CLOCK_SIGNS = ("Signature expired", "Signature not yet current", "skewed")
 _Make = Callable[[str, str, str], IalError]
 # First match wins: subclasses stand before their bases.
 _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Make], ...] = (
@@ -161,6 +163,12 @@ def _from_answer(error: boto.ClientError, where: str, operation: str) -> IalErro
 
 
 def _refusal(known: type[TargetError], code: str, message: str, operation: str) -> TargetError:
+    if known is CredentialsError and any(sign in message for sign in _CLOCK_SIGNS):
+        return CredentialsError(
+            f"{operation} was refused because this machine's clock is off ({code}).",
+            "Set the clock; AWS allows five minutes.",
+            code=code,
+        )
     if known is CredentialsError:
         expired = "xpired" in code + message
         return CredentialsError(

@@ -204,6 +204,13 @@ def test_each_refusal_has_its_own_sentence(
     assert asked == 1
 
 
+def test_a_wrong_clock_is_told_from_wrong_credentials(speak: Speak) -> None:
+    """A signature that is out of time names the clock, not the credentials."""
+    body = error_body("InvalidSignatureException", "Signature expired: 20260101T000000Z is now")
+    error, _ = caught_from(answer(403, body), speak)
+    assert "clock is off" in error.what
+
+
 def test_throttling_is_tried_again_and_gives_its_reasons(speak: Speak) -> None:
     """A throttled request is retried with jitter; the error names table and reason."""
     body = (
