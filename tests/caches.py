@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from core.cache.interface import Key
 from core.cache.link import Link, LinkOptions
 from core.cache.listener import ListenerPolicy
-from core.cache.memory import MemoryCache
 from core.cache.namespace import Namespace
 from core.cache.redis import RedisTier
-from core.cache.tiers import Key, TieredCache
+from core.cache.tiers import TieredCache
 from core.resilience.breaker import Breaker, BreakerPolicy
 
 SPACE = Namespace("ial", "context")
@@ -32,11 +32,6 @@ class TextCodec:
         return len(value)
 
 
-def text_size(value: str | None) -> int:
-    """The size of a text, or of none."""
-    return len(value or "")
-
-
 def tier(
     url: str,
     *,
@@ -55,8 +50,7 @@ def cache(
 ) -> TieredCache[str]:
     """Both tiers; `memory_bytes` 0 leaves Redis alone to answer."""
     redis = None if url is None else tier(url, **more)  # type: ignore[arg-type]  # tier's own
-    memory: MemoryCache[str | None] = MemoryCache(memory_bytes, text_size)
-    return TieredCache(memory, TextCodec(), redis, keep_none=keep_none, listening=QUICK)
+    return TieredCache(TextCodec(), memory_bytes, redis, keep_none=keep_none, listening=QUICK)
 
 
 def user_key(user: str, name: str = "recent") -> Key:

@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping
 import redis
 
 from core.benchmark.client import measure
+from core.cache.interface import Key
 from core.cache.link import Link
 from core.cache.memory import MemoryCache
 from core.cache.namespace import Namespace
 from core.cache.redis import RedisTier
-from core.cache.tiers import Key, TieredCache
+from core.cache.tiers import TieredCache
 
 TEXT = "A context as an agent gets it, of a few thousand characters. " * 64
 KEY = Key("user/recent", frozenset({"user:user"}))
@@ -46,9 +47,10 @@ def memory_calls() -> Mapping[str, Callable[[], object]]:
     """Hits that never leave the process."""
     value = TEXT.encode()
     plain = {KEY.name: value}
-    memory: MemoryCache[bytes | None] = MemoryCache(1_000_000, lambda v: len(v or b""))
-    memory.put(KEY.name, value, tags=KEY.tags, ttl_s=3600)
-    tiered = TieredCache(memory, _Bytes())
+    memory: MemoryCache[bytes] = MemoryCache(1_000_000, len, ttl_s=3600)
+    memory.put(KEY.name, value, tags=KEY.tags)
+    tiered = TieredCache(_Bytes(), 1_000_000)
+    tiered.put(KEY, value)
     return {
         "plain dict": lambda: plain[KEY.name],
         "memory tier, get": lambda: memory.get(KEY.name),
@@ -60,7 +62,7 @@ def redis_calls(url: str) -> Mapping[str, Callable[[], object]]:
     """Hits, misses and invalidations that go to a Redis."""
     value, bare = TEXT.encode(), redis.Redis.from_url(url, protocol=2)
     tier = RedisTier(SPACE, Link(url))
-    tiered = TieredCache(MemoryCache[bytes | None](0, lambda v: len(v or b"")), _Bytes(), tier)
+    tiered = TieredCache(_Bytes(), 0, tier)
     bare.set(SPACE.value("bare"), value, px=60_000)
     tiered.put(KEY, value)
     other = ("user:other",)

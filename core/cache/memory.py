@@ -37,7 +37,7 @@ class MemoryStats:
     max_bytes: int
 
 
-Listener = Callable[[str, V, Removal], None]
+RemovalListener = Callable[[str, V, Removal], None]
 
 
 class MemoryCache(Generic[V]):
@@ -57,7 +57,7 @@ class MemoryCache(Generic[V]):
         *,
         ttl_s: float = DEFAULT_TTL_S,
         clock: Clock = SYSTEM_CLOCK,
-        on_remove: Listener[V] | None = None,
+        on_remove: RemovalListener[V] | None = None,
     ) -> None:
         if max_bytes < 0 or ttl_s <= 0:
             raise UsageError(

@@ -23,78 +23,21 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from core.cache.flights import Loaded
+from core.cache.interface import CacheStats, Codec, Key
 from core.cache.listener import Listener, ListenerPolicy
-from core.cache.memory import DEFAULT_TTL_S, MemoryCache, MemoryStats
+from core.cache.memory import DEFAULT_TTL_S, MemoryCache, RemovalListener
 from core.cache.owed import Debt, Owed
 from core.cache.plans import SKIPPED, Message, Outcome, Reading
-from core.cache.redis import RedisStats, RedisTier
+from core.cache.redis import RedisTier
+from core.clock import SYSTEM_CLOCK, Clock
 
 V = TypeVar("V")
 
 # Tags whose owed invalidation is sent in one command.
 PAY_AT_ONCE = 500
-
-
-class Codec(Protocol[V]):
-    """How values become bytes for Redis, and how large they are in memory."""
-
-    def encode(self, value: V) -> bytes:
-        """The value as bytes."""
-
-    def decode(self, raw: bytes) -> V:
-        """The value of these bytes; raises ValueError where they are of no value."""
-
-    def size(self, value: V) -> int:
-        """Bytes that the value takes in memory."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """The name of a value and the tags it is invalidated by; a name always has the same tags."""
-
-    name: str
-    tags: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class CacheStats:
-    """Both tiers, and what is owed to Redis. `redis` None: there is no second tier."""
-
-    memory: MemoryStats
-    redis: RedisStats | None
-    owed: int
-    hears: bool
-    gaps: int
-
-
-class Cache(Protocol[V]):
-    """What callers see of a cache. Thread-safe."""
-
-    def get_or_load(self, key: Key, loader: Callable[[], V | None]) -> V | None:
-        """The cached value, or what the loader brings."""
-
-    async def get_or_load_async(
-        self, key: Key, loader: Callable[[], Awaitable[V | None]]
-    ) -> V | None:
-        """The same for coroutines."""
-
-    def get(self, key: Key) -> V | None:
-        """The cached value, or None."""
-
-    def put(self, key: Key, value: V) -> None:
-        """Stores a value."""
-
-    def invalidate(self, *tags: str) -> bool:
-        """Drops all values with one of the tags."""
-
-    async def invalidate_async(self, *tags: str) -> bool:
-        """The same for coroutines."""
-
-    def stats(self) -> CacheStats:
-        """The counts as of now."""
 
 
 @dataclass
@@ -106,20 +49,25 @@ class TieredCache(Generic[V]):
     """The two tiers as one; without a `redis`, memory alone. A context manager.
 
     `start` (or `with`) begins to listen to other processes. None is not cached unless `keep_none`.
+    `memory_bytes` 0 leaves all to Redis. `on_remove` hears what leaves memory, and must not raise.
     """
 
     def __init__(
         self,
-        memory: MemoryCache[V | None],
         codec: Codec[V],
+        memory_bytes: int,
         redis: RedisTier | None = None,
         *,
         ttl_s: float = DEFAULT_TTL_S,
         keep_none: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+        on_remove: RemovalListener[V | None] | None = None,
         listening: ListenerPolicy | None = None,
     ) -> None:
-        self._memory = memory
         self._codec = codec
+        self._memory: MemoryCache[V | None] = MemoryCache(
+            memory_bytes, self._size, ttl_s=ttl_s, clock=clock, on_remove=on_remove
+        )
         self._redis = redis
         self._ttl_s = ttl_s
         self._keep_none = keep_none
@@ -198,9 +146,7 @@ class TieredCache(Generic[V]):
             if found is not None:
                 return found
             value = await loader()
-            if self._redis is not None and reading.mark is not None and self._keeps(value):
-                payload = self._encode(value)
-                await self._redis.store_async(key.name, reading.mark, payload, self._ttl_s)
+            await self._store_async(key, value, reading)
             return Loaded(value, self._ttl_s, self._keeps(value))
 
         return await self._memory.fly_async(key.name, key.tags, load)
@@ -216,6 +162,17 @@ class TieredCache(Generic[V]):
 
         return self._memory.fly_alone(key.name, key.tags, load)
 
+    async def get_async(self, key: Key) -> V | None:
+        """The same for coroutines."""
+        entry = self._memory.get(key.name)
+        if entry is not None or self._redis is None:
+            return None if entry is None else entry.value
+
+        async def load() -> Loaded[V | None]:
+            return self._found(await self._read_async(key)) or Loaded(None, keep=False)
+
+        return await self._memory.fly_alone_async(key.name, key.tags, load)
+
     def put(self, key: Key, value: V) -> None:
         """Stores a value that was read after the last invalidation of its tags.
 
@@ -228,6 +185,15 @@ class TieredCache(Generic[V]):
             return Loaded(value, self._ttl_s)
 
         self._memory.fly_alone(key.name, key.tags, load, newer=True)
+
+    async def put_async(self, key: Key, value: V) -> None:
+        """The same for coroutines."""
+
+        async def load() -> Loaded[V | None]:
+            await self._store_async(key, value, await self._read_async(key))
+            return Loaded(value, self._ttl_s)
+
+        await self._memory.fly_alone_async(key.name, key.tags, load, newer=True)
 
     def invalidate(self, *tags: str) -> bool:
         """Drops all values with one of the tags, here and elsewhere; never fails.
@@ -264,6 +230,17 @@ class TieredCache(Generic[V]):
             if self._redis is not None:
                 with self._paying(self._owed.owe_everything()) as payment:
                     paid = payment.made = self._redis.clear()
+        finally:
+            self._memory.clear()
+        return paid
+
+    async def clear_async(self) -> bool:
+        """The same for coroutines."""
+        paid = True
+        try:
+            if self._redis is not None:
+                with self._paying(self._owed.owe_everything()) as payment:
+                    paid = payment.made = await self._redis.clear_async()
         finally:
             self._memory.clear()
         return paid
@@ -340,6 +317,14 @@ class TieredCache(Generic[V]):
     def _store(self, key: Key, value: V | None, reading: Reading) -> None:
         if self._redis is not None and reading.mark is not None and self._keeps(value):
             self._redis.store(key.name, reading.mark, self._encode(value), self._ttl_s)
+
+    async def _store_async(self, key: Key, value: V | None, reading: Reading) -> None:
+        if self._redis is not None and reading.mark is not None and self._keeps(value):
+            payload = self._encode(value)
+            await self._redis.store_async(key.name, reading.mark, payload, self._ttl_s)
+
+    def _size(self, value: V | None) -> int:
+        return 0 if value is None else self._codec.size(value)
 
     def _encode(self, value: V | None) -> bytes | None:
         return None if value is None else self._codec.encode(value)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from core.cache.interface import Cache
 from core.cache.link import LinkOptions
-from core.cache.tiers import Cache, TieredCache
+from core.cache.tiers import TieredCache
 from core.resilience.breaker import BreakerPolicy
 from tests.caches import SPACE, cache, tier, user_key
 from tests.redis_server import Proxy, RedisServer
@@ -69,6 +70,7 @@ def test_without_redis_memory_serves_alone() -> None:
         assert plain.invalidate("user:u", "user:v")
         assert plain.get(user_key("u")) is None
         assert asyncio.run(plain.get_or_load_async(user_key("u"), load)) == "awaited"
+        assert asyncio.run(plain.get_async(user_key("u"))) == "awaited"
         assert asyncio.run(plain.invalidate_async("user:u"))
         plain.put(user_key("v"), "put")
         assert plain.get(user_key("v")) == "put"
@@ -355,6 +357,12 @@ def test_coroutines_share_loads_and_values_with_threads(server: RedisServer) -> 
         done = await asyncio.gather(*tasks, return_exceptions=True)
         assert done[1:] == ["text"] * 4
         assert len(loads) == 3
+        await one.put_async(user_key("v"), "put")
+        one._memory.clear()
+        assert await one.get_async(user_key("v")) == "put"
+        assert await one.clear_async()
+        assert await one.get_async(user_key("v")) is None
+        assert await one.get_or_load_async(user_key("u"), load) == "text"
         await one.close_async()
 
     with cache(server.url) as one, cache(server.url) as other:
