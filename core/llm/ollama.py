@@ -41,6 +41,7 @@ KNOWN_DIMENSIONS: Mapping[str, int] = {
     "snowflake-arctic-embed2": 1024,
 }
 _TOO_LONG = re.compile(r"context length|input length", re.IGNORECASE)
+_WRONG_REQUEST = frozenset({400, 413, 422})
 # 503 while a model loads or the queue is full.
 _PASSING = frozenset({429, 502, 503, 504})
 
@@ -194,17 +195,18 @@ class OllamaEmbedder(BlockingEmbedder):
         told = error.told
         if error.status == 404 and "model" in told:
             return self._unavailable(told, f"Fetch the model: `ollama pull {self._model}`.")
-        if error.status in _PASSING or error.status >= 500:
+        if error.status in _WRONG_REQUEST:
+            return failure(self._model, f"the server answers {error.status}, {told}")
+        if error.status >= 429:
             return self._unavailable(
                 f"the server answers {error.status}, {told}",
                 "Look into the server's log; is there memory enough for the model?",
             )
-        if error.status == 404:
-            return self._unavailable(
-                f"what answers at {self._base_url} is not an Ollama server of version 0.3 or newer",
-                "Check the address, and `ollama --version`.",
-            )
-        return failure(self._model, f"the server answers {error.status}, {told}")
+        return self._unavailable(
+            f"what answers at {self._base_url} (HTTP {error.status}) is not an Ollama server of "
+            "version 0.3 or newer",
+            "Check the address, and `ollama --version`.",
+        )
 
     def _down(self, error: urllib3.exceptions.HTTPError) -> EmbedderUnavailableError:
         if isinstance(error, urllib3.exceptions.ReadTimeoutError):

@@ -98,6 +98,11 @@ class SentenceTransformersEmbedder(BlockingEmbedder):
             raise self._unavailable(
                 f"the package '{error.name}' is not installed", f"Install it: `{INSTALL}`."
             ) from error
+        except OSError as error:  # torch, where a library of the system is missing
+            raise self._unavailable(
+                f"its packages can't be loaded, {' '.join(str(error).split())[:300]}",
+                f"Install them anew: `{INSTALL}`.",
+            ) from error
         disable_progress_bar()  # it would write into our own output
         try:
             return SentenceTransformer(str(folder), local_files_only=True)

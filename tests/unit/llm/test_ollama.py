@@ -68,7 +68,9 @@ def test_a_missing_model_says_how_to_fetch_it() -> None:
 @pytest.mark.parametrize(
     ("answer", "says", "asked"),
     [
-        (Answer(404, b"404 page not found"), "not an Ollama server", 1),
+        (Answer(404, b"404 page not found"), "(HTTP 404) is not an Ollama server", 1),
+        (Answer(302, b""), "(HTTP 302) is not an Ollama server", 1),
+        (Answer(401, b"<html>log in"), "(HTTP 401) is not an Ollama server", 1),
         (Answer(503, {"error": "server busy"}), "503, server busy", 4),
         (Answer(500, {"error": "out of memory"}), "500, out of memory", 1),
         (Answer(502, b"<html>"), "502, no reason given", 4),
