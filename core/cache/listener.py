@@ -59,6 +59,7 @@ class Listener:
         self._thread: threading.Thread | None = None
         self._delay_s = self._policy.base_delay_s
         self.gaps = 0
+        self.last_failure: str | None = None
 
     @property
     def hears(self) -> bool:
@@ -86,13 +87,13 @@ class Listener:
             connection = self._connect()
             try:
                 self._listen(connection)
-            except FAILURES:
-                # Nothing to tell: the gap is made good when it hears again, and the statistics
-                # of the tier say how Redis is.
-                self._back_off()
+            except FAILURES as error:
+                # The gap is made good as soon as it hears again.
+                self.last_failure = f"{type(error).__name__}: {error}"
             finally:
                 self._hears.clear()
                 connection.disconnect()
+            self._back_off()
 
     def _back_off(self) -> None:
         """Waits before the next try, and does not forget what else is to be done."""
