@@ -110,6 +110,10 @@ class RedisTier:
         """`clear` for coroutines."""
         return await self._run_async(_true(plans.clearing(self.space, self.origin)), False)
 
+    def wake(self) -> None:
+        """Redis was just seen alive: it is probed now, however long the pause was to be."""
+        self._breaker.wake()
+
     def count_rubbish(self) -> None:
         """A hit whose payload no decoder understood: counted as rubbish instead."""
         self._count(rubbish=1, hit=-1)

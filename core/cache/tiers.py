@@ -78,7 +78,7 @@ class TieredCache(Generic[V]):
                 redis.space.bus,
                 lambda: redis.link.connection(1.0),
                 on_message=self._hear,
-                on_gap=self._forget_all,
+                on_gap=self._heard_again,
                 on_tick=self._tick,
                 policy=listening,
             )
@@ -277,8 +277,10 @@ class TieredCache(Generic[V]):
         for tag in tags:
             self._memory.remove_tag(tag)
 
-    def _forget_all(self) -> None:
+    def _heard_again(self) -> None:
         self._memory.clear()
+        if self._redis is not None:
+            self._redis.wake()
 
     def _tick(self) -> None:
         self.settle()
@@ -315,13 +317,19 @@ class TieredCache(Generic[V]):
             return None
 
     def _store(self, key: Key, value: V | None, reading: Reading) -> None:
-        if self._redis is not None and reading.mark is not None and self._keeps(value):
-            self._redis.store(key.name, reading.mark, self._encode(value), self._ttl_s)
+        if self._redis is not None and (mark := self._mark(key, value, reading)):
+            self._redis.store(key.name, mark, self._encode(value), self._ttl_s)
 
     async def _store_async(self, key: Key, value: V | None, reading: Reading) -> None:
-        if self._redis is not None and reading.mark is not None and self._keeps(value):
+        if self._redis is not None and (mark := self._mark(key, value, reading)):
             payload = self._encode(value)
-            await self._redis.store_async(key.name, reading.mark, payload, self._ttl_s)
+            await self._redis.store_async(key.name, mark, payload, self._ttl_s)
+
+    def _mark(self, key: Key, value: V | None, reading: Reading) -> bytes | None:
+        """What to store it with; None for what is not kept, or owed since it was read."""
+        if not self._keeps(value) or self._owed.covers(key.tags):
+            return None
+        return reading.mark
 
     def _size(self, value: V | None) -> int:
         return 0 if value is None else self._codec.size(value)

@@ -118,6 +118,13 @@ class Breaker:
             self._probes_out += 1
             return Permit(self, self._generation, probe=True)
 
+    def wake(self) -> None:
+        """Something else says that the other side is back: probing begins now, not later."""
+        with self._lock:
+            if self._state is State.OPEN:
+                self._open_s = self._policy.open_s
+                self._become(State.HALF_OPEN, self._clock.monotonic())
+
     def settle(self, generation: int, probe: bool, verdict: bool | None) -> None:
         """Takes a permit back (called by the permit itself)."""
         with self._lock:

@@ -84,6 +84,19 @@ def test_a_failed_probe_opens_it_for_twice_as_long() -> None:
     assert breaker.state() is State.HALF_OPEN
 
 
+def test_it_probes_at_once_when_told_that_the_other_side_is_back() -> None:
+    """Woken, an open breaker lets a probe through; a closed or half-open one takes no notice."""
+    clock = FakeClock()
+    breaker = _opened(clock)
+    breaker.wake()
+    assert _call(breaker, True)
+    breaker.wake()
+    assert _call(breaker, True)
+    assert breaker.state() is State.CLOSED
+    breaker.wake()
+    assert breaker.state() is State.CLOSED
+
+
 def test_of_twenty_concurrent_probes_only_two_pass() -> None:
     """Twenty threads at the door of a half-open breaker: as many get in as there are probes."""
     clock = FakeClock()
@@ -191,6 +204,11 @@ class BreakerMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         """Time goes by."""
         self.clock.advance(seconds)
+
+    @rule()
+    def wake(self) -> None:
+        """Somebody says the other side is back."""
+        self.breaker.wake()
 
     @rule()
     def always_comes_back(self) -> None:
