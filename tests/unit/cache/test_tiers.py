@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from core.cache.interface import Cache
+from core.cache.items import Removal
 from core.cache.link import LinkOptions
 from core.cache.tiers import TieredCache
 from core.resilience.breaker import BreakerPolicy
-from tests.caches import SPACE, cache, tier, user_key
+from tests.caches import SPACE, TextCodec, cache, tier, user_key
 from tests.redis_server import Proxy, RedisServer
 
 
@@ -112,6 +113,23 @@ def test_a_load_that_an_invalidation_overtook_is_kept_nowhere(server: RedisServe
         thread.join(5)
         assert other.get_or_load(user_key("u"), lambda: "new") == "new"
         _eventually(lambda: one.get_or_load(user_key("u"), lambda: "new") == "new")
+
+
+def test_what_is_read_in_the_middle_of_an_invalidation_is_not_old(server: RedisServer) -> None:
+    """As soon as memory has let go of a value, Redis does not answer with it any more either."""
+    database = ["old"]
+    seen: list[str | None] = []
+
+    def look(_name: str, _value: str | None, _why: Removal) -> None:
+        seen.append(one.get_or_load(user_key("u"), lambda: database[0]))
+
+    one = TieredCache(TextCodec(), 1_000_000, tier(server.url), on_remove=look)
+    assert one.get_or_load(user_key("u"), lambda: database[0]) == "old"
+    database[0] = "new"
+    assert one.invalidate("user:u")
+    assert seen == ["new"]
+    assert one.get_or_load(user_key("u"), _never) == "new"
+    one.close()
 
 
 def test_clear_drops_everything_everywhere(server: RedisServer) -> None:
