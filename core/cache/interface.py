@@ -35,13 +35,17 @@ class Key:
 
 @dataclass(frozen=True)
 class CacheStats:
-    """Both tiers, and what is owed to Redis. `redis` None: there is no second tier."""
+    """Both tiers, and what is owed to Redis. `redis` None: there is no second tier.
+
+    `hears`: other processes are heard; `gaps`: how often that began; `lost`: why it last ended.
+    """
 
     memory: MemoryStats
     redis: RedisStats | None
     owed: int
     hears: bool
     gaps: int
+    lost: str | None
 
 
 class Cache(Protocol[V]):

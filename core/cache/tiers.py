@@ -271,6 +271,7 @@ class TieredCache(Generic[V]):
             owed=len(self._owed),
             hears=self._listener is not None and self._listener.hears,
             gaps=0 if self._listener is None else self._listener.gaps,
+            lost=None if self._listener is None else self._listener.last_failure,
         )
 
     def _forget(self, tags: Iterable[str]) -> None:

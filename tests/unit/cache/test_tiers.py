@@ -241,6 +241,7 @@ def test_a_lost_connection_drops_what_is_in_memory(server: RedisServer) -> None:
         proxy.swallow = True  # the network is silent: no error tells of it
         other.invalidate("user:u")
         _eventually(lambda: not one.stats().hears)
+        assert "no sign of life" in (one.stats().lost or "")
         proxy.swallow = False
         proxy.cut()
         _eventually(lambda: one.stats().hears)
