@@ -16,6 +16,11 @@ def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = 
     """Makes a table with its indexes; key attributes are text but for `numbers`."""
     names = {*schema.keys, *(n for i in schema.indexes for n in (i.hash_key, i.range_key) if n)}
     client = aws.client("dynamodb")
+    # DynamoDB takes no empty list of indexes.
+    indexes = [
+        {"IndexName": i.name, "KeySchema": _keys(i), "Projection": _projection(i)}
+        for i in schema.indexes
+    ]
     client.create_table(
         TableName=schema.name,
         KeySchema=_keys(schema),
@@ -23,11 +28,8 @@ def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = 
             {"AttributeName": n, "AttributeType": "N" if n in numbers else "S"}
             for n in sorted(names)
         ],
-        GlobalSecondaryIndexes=[
-            {"IndexName": i.name, "KeySchema": _keys(i), "Projection": _projection(i)}
-            for i in schema.indexes
-        ],
         BillingMode="PAY_PER_REQUEST",
+        **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
     )
     while client.describe_table(TableName=schema.name)["Table"]["TableStatus"] != "ACTIVE":
         time.sleep(0.05)

@@ -21,3 +21,8 @@ def history_schema(project: str) -> TableSchema:
             IndexSchema(SESSION_INDEX, "session_id", "timestamp", ("content_hash", "summary")),
         ),
     )
+
+
+def legacy_history_schema(project: str) -> TableSchema:
+    """`conversation-history` of a project, the legacy engine's table: a partition a user."""
+    return TableSchema(f"{project}-conversation-history", "user_id", "sort_key")

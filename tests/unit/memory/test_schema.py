@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from core.deploy.template import read_template
-from core.memory.schema import history_schema
+from core.memory.schema import history_schema, legacy_history_schema
 
-PHASE = Path(__file__).parents[3] / "phases/00-foundation/07-conversation-memory-optimized.yaml"
+PHASES = Path(__file__).parents[3] / "phases/00-foundation"
+PHASE = PHASES / "07-conversation-memory-optimized.yaml"
+LEGACY_PHASE = PHASES / "07-conversation-memory.yaml"
 
 
 def _keys(described: Any) -> list[str]:
@@ -27,3 +29,13 @@ def test_the_phase_deploys_the_schema_that_the_store_reads() -> None:
         assert _keys(described[index.name]) == [index.hash_key, index.range_key]
         projection = described[index.name]["Projection"]
         assert tuple(projection["NonKeyAttributes"]) == index.projected
+
+
+def test_the_legacy_phase_deploys_the_schema_that_the_legacy_engine_reads() -> None:
+    """Name and keys are the same in both, and neither has an index."""
+    properties = read_template(LEGACY_PHASE).resources["ConversationHistory"]["Properties"]
+    schema = legacy_history_schema("${ProjectName}")
+    assert properties["TableName"] == {"Fn::Sub": schema.name}
+    assert _keys(properties) == list(schema.keys)
+    assert "GlobalSecondaryIndexes" not in properties
+    assert schema.indexes == ()
