@@ -194,14 +194,14 @@ def test_tenants_see_nothing_of_each_other(engine: ContextEngine, one: str, othe
 
 
 @pytest.mark.parametrize(
-    ("count", "inline", "units", "embeddings"),
+    ("count", "inline", "units", "size", "embeddings"),
     [
-        (1, False, 0.5, 2),
-        (100, False, 5.0, 101),
-        (629, False, 5.0, 101),
-        (1, True, 0.5, 1),
-        (100, True, 35.5, 1),
-        (629, True, 35.5, 1),
+        (1, False, 0.5, 383, 2),
+        (100, False, 5.0, 38_300, 101),
+        (629, False, 5.0, 38_400, 101),
+        (1, True, 0.5, 2910, 1),
+        (100, True, 35.5, 288_365, 1),
+        (629, True, 35.5, 288_352, 1),
     ],
 )
 def test_what_a_context_costs(
@@ -211,6 +211,7 @@ def test_what_a_context_costs(
     count: int,
     inline: bool,
     units: float,
+    size: int,
     embeddings: int,
 ) -> None:
     """One read of the last hundred, vectors dragged along, or else an embedding a message."""
@@ -218,6 +219,7 @@ def test_what_a_context_costs(
     built = engine.build_context("Where are the roses?", "u", "s0")
     used = built.consumed
     assert (used.requests, used.rounds, used.read_units) == (1, 1, units)
+    assert used.bytes == size
     assert built.embeddings_made == embeddings
     assert embedder.calls == [1] * embeddings
     assert built.searched == min(count, 100)
@@ -225,15 +227,40 @@ def test_what_a_context_costs(
     assert (again.text, again.embeddings_made) == (built.text, embeddings)
 
 
-def test_reads_over_629_messages(table: Table, engine: ContextEngine) -> None:
-    """Recent is one small read; an old session is found by reading everything."""
-    fill(table, 629)
+@pytest.mark.parametrize(
+    ("inline", "recent_cost", "session_cost"),
+    [
+        (False, (1, 1.0, 7680), (1, 29.5, 241_036)),
+        (True, (1, 7.5, 57_670), (2, 222.0, 1_813_081)),
+    ],
+)
+def test_reads_over_629_messages(
+    table: Table,
+    engine: ContextEngine,
+    inline: bool,
+    recent_cost: tuple[int, float, int],
+    session_cost: tuple[int, float, int],
+) -> None:
+    """Recent is one read; an old session is found by reading everything, vectors included."""
+    fill(table, 629, inline=inline)
     recent = engine.memory.get_recent_context("u", 20)
     assert [m.message for m in recent] == messages(629)[-20:]
-    assert (recent.consumed.requests, recent.consumed.read_units) == (1, 1.0)
+    used = recent.consumed
+    assert (used.requests, used.read_units, used.bytes) == recent_cost
     session = engine.memory.get_session_history("u", "s0", 100)
     assert [m.message for m in session] == messages(50)
-    assert (session.consumed.requests, session.consumed.read_units) == (1, 29.5)
+    used = session.consumed
+    assert (used.requests, used.read_units, used.bytes) == session_cost
+
+
+def test_a_save_costs_what_the_item_weighs(engine: ContextEngine) -> None:
+    """One put a message, whatever stands already; an inline vector makes it three units."""
+    vector = [0.12345678] * 384
+    for embedding, units in ((None, 1.0), (vector, 3.0)):
+        put = engine.memory.save_message("u", "s", "user", TEXT * 3, embedding=embedding)
+        assert (put.consumed.requests, put.consumed.write_units) == (1, units)
+    (carried,) = {m.embedding for m in engine.memory.get_recent_context("u")} - {None}
+    assert carried == tuple(vector)
 
 
 def test_a_long_history_is_read_a_page_at_a_time(table: Table, engine: ContextEngine) -> None:
