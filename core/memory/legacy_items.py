@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.aws.capacity import item_size
-from core.aws.codec import Item, encode_item
+from core.aws.codec import MAX_DIGITS, Item, encode_item
 from core.errors import UsageError
 from core.memory.importing.records import UnusableError, parse_time, text_of
 from core.memory.keys import LATEST_US
@@ -165,7 +165,7 @@ def _content(value: object) -> str:
 
 
 def _whole(value: object) -> int | None:
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_DIGITS:
         return int(value)
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return int(value)

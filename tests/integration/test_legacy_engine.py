@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from core.aws.table import Table
 from core.errors import (
     EmbedderUnavailableError,
     EmbeddingError,
+    EndpointUnreachableError,
     IalError,
     NotFoundError,
     UsageError,
@@ -28,6 +30,7 @@ from core.memory.model import Message
 from core.memory.opening import open_legacy_engine
 from core.memory.schema import legacy_history_schema
 from core.testing.clock import FakeClock
+from core.testing.table import FakeTable
 from tests.tables import create_table
 
 NOON = 1_700_000_000_000_000
@@ -134,6 +137,35 @@ def test_two_in_one_microsecond_both_stay(table: Table, clock: FakeClock) -> Non
     assert [t for t in found if t in {f"text {n}" for n in range(20)}] == [
         f"text {n}" for n in range(20)
     ]
+
+
+def test_an_interaction_cut_in_the_middle_leaves_what_was_acknowledged(clock: FakeClock) -> None:
+    """A table that is lost between the two puts is an error; the first message stays, whole."""
+    puts = iter([False, True])
+
+    def lose(operation: str) -> None:
+        if operation == "put" and next(puts):
+            raise EndpointUnreachableError("gone")
+
+    table = FakeTable(legacy_history_schema("t"), before_call=lose)
+    memory = MemoryManager(table, clock)
+    with pytest.raises(EndpointUnreachableError):
+        ContextEngine(memory, BedrockEmbeddings(Counting())).save_interaction("a", "b", "u", "s")
+    assert contents(memory.get_recent_context("u")) == ["a"]
+
+
+def test_threads_on_one_engine_lose_and_mix_nothing(engine: ContextEngine) -> None:
+    """Eight users at once on one engine: each finds its own, all of it, in its own order."""
+
+    def talk(user: int) -> list[str]:
+        for n in range(10):
+            engine.save_interaction(f"{user} asks {n}", f"{user} hears {n}", f"u#{user}", "s")
+        assert f"{user} hears 9" in engine.build_context_for_query("asks", f"u#{user}", "s")
+        return contents(engine.memory.get_recent_context(f"u#{user}", 50))
+
+    with ThreadPoolExecutor(8) as pool:
+        for user, found in enumerate(pool.map(talk, range(8), timeout=60)):
+            assert found == [f"{user} {does} {n}" for n in range(10) for does in ("asks", "hears")]
 
 
 def test_every_variety_of_items_is_read(table: Table, engine: ContextEngine) -> None:
