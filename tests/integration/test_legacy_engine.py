@@ -22,7 +22,7 @@ from core.errors import (
 )
 from core.llm.embedder import BlockingEmbedder, Vectors
 from core.llm.hashing import HashingEmbedder
-from core.memory.bedrock_embeddings import BedrockEmbeddings, cosine
+from core.memory.bedrock_embeddings import BedrockEmbeddings
 from core.memory.context_engine import ContextEngine
 from core.memory.legacy_items import from_item, iso_text, to_item
 from core.memory.memory_manager import MemoryManager
@@ -372,15 +372,6 @@ def test_texts_and_vectors_that_can_not_be_compared(embedder: Counting) -> None:
     picky = Counting(1, EmbeddingError("This text has none."))
     found = BedrockEmbeddings(picky).find_similar("roses", read[1:3], 10)
     assert (found.items, found.embeddings_made, found.skipped) == ((), 1, 2)
-
-
-def test_cosine_is_that_of_numpy() -> None:
-    """Any lengths, however large; zeros are like nothing."""
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=50), rng.normal(size=50)
-    expected = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-    assert cosine(list(a * 1e120), list(b * 1e-120)) == pytest.approx(expected)
-    assert cosine([0.0, 0.0], [1.0, 0.0]) == 0.0
 
 
 def test_bad_input_is_one_sentence_and_stores_nothing(
