@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from core.aws.capacity import IndexSchema, TableSchema
 from core.aws.session import AwsSession
 from core.errors import NotFoundError
+from tests.waiting import until
 
 
 def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = ()) -> None:
@@ -31,8 +31,7 @@ def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = 
         BillingMode="PAY_PER_REQUEST",
         **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
     )
-    while client.describe_table(TableName=schema.name)["Table"]["TableStatus"] != "ACTIVE":
-        time.sleep(0.05)
+    until(lambda: client.describe_table(TableName=schema.name)["Table"]["TableStatus"] == "ACTIVE")
 
 
 def delete_table(aws: AwsSession, name: str) -> None:
@@ -40,8 +39,7 @@ def delete_table(aws: AwsSession, name: str) -> None:
     client = aws.client("dynamodb")
     client.delete_table(TableName=name)
     with contextlib.suppress(NotFoundError):
-        while client.describe_table(TableName=name):
-            time.sleep(0.05)
+        until(lambda: not client.describe_table(TableName=name))
 
 
 def _keys(schema: TableSchema | IndexSchema) -> list[dict[str, str]]:

@@ -52,6 +52,7 @@ _WORD_WEIGHT, _STEM_WEIGHT, _PIECES_WEIGHT = 1.0, 0.8, 1.0
 _SHORT_LETTERS, _SHORT_WEIGHT, _LITTLE_WEIGHT = 3, 0.5, 0.1
 _CACHED_WORDS = 16_384
 # English words that say little of what a text is about (and what an apostrophe leaves of them).
+# A list of its own, not the lexical search's: stored vectors of `hashing-v1` depend on every word.
 FUNCTION_WORDS = frozenset(
     """a about after again all also am an and any are as at be because been before being but by can
     could d did didn do does doesn doing don down during each few for from further had has have

@@ -19,6 +19,7 @@ from core.aws.session import AwsClient, AwsSession
 from core.errors import IalError
 from core.local.endpoint import EndpointState, LocalEndpoint
 from core.settings import load_settings
+from tests.waiting import until
 
 TABLE = "notes"
 
@@ -39,8 +40,7 @@ class Machine:
         """kill -9, and wait until it is gone."""
         assert self.state.pid is not None
         os.kill(self.state.pid, signal.SIGKILL)
-        while not self.endpoint._has_ended():
-            time.sleep(0.005)
+        until(self.endpoint._has_ended)
 
     def back(self) -> AwsClient:
         """Brings it back."""
@@ -74,8 +74,7 @@ def make_table(client: AwsClient, name: str = TABLE) -> None:
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
-    while client.describe_table(TableName=name)["Table"]["TableStatus"] != "ACTIVE":
-        time.sleep(0.02)
+    until(lambda: client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE")
 
 
 def item(partition: str, sort: int, text: str = "") -> dict[str, Any]:
@@ -193,10 +192,7 @@ def test_control_plane_changes_survive_a_kill(machine: Machine) -> None:
     s3.put_object(Bucket="box-1", Key="a/b", Body=b"content")
     template = '{"Resources":{"Topic":{"Type":"AWS::SNS::Topic"}}}'
     stacks.create_stack(StackName="one", TemplateBody=template)
-    while (status := stacks.describe_stacks(StackName="one")["Stacks"][0]["StackStatus"]).endswith(
-        "IN_PROGRESS"
-    ):
-        time.sleep(0.02)
+    until(lambda: _stack_status(stacks) == "CREATE_COMPLETE")
     machine.kill()
     client = machine.back()
     ttl = client.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
@@ -204,8 +200,11 @@ def test_control_plane_changes_survive_a_kill(machine: Machine) -> None:
     recovery = client.describe_continuous_backups(TableName=TABLE)["ContinuousBackupsDescription"]
     assert recovery["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
     assert machine.client("s3").get_object(Bucket="box-1", Key="a/b")["Body"].read() == b"content"
-    found = machine.client("cloudformation").describe_stacks(StackName="one")["Stacks"][0]
-    assert found["StackStatus"] == status == "CREATE_COMPLETE"
+    assert _stack_status(machine.client("cloudformation")) == "CREATE_COMPLETE"
+
+
+def _stack_status(client: AwsClient) -> str:
+    return str(client.describe_stacks(StackName="one")["Stacks"][0]["StackStatus"])
 
 
 def test_a_table_made_anew_does_not_inherit_items(machine: Machine) -> None:

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from core.local.endpoint import EndpointState, LocalEndpoint
 from core.local.instance import read_instance, write_instance
 from core.settings import load_settings
 from tests.integration.test_local_durability import item, make_table, scan
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -104,8 +104,7 @@ def test_a_dead_child_is_told_from_a_stopped_one(endpoint: LocalEndpoint) -> Non
     pid = endpoint.ensure().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    while alive(pid):
-        time.sleep(0.01)
+    until(lambda: not alive(pid))
     assert endpoint.state().died
     back = endpoint.ensure()
     assert back.died
@@ -176,19 +175,19 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_nothing_is_lost(
 ) -> None:
     """A write that can't be kept is refused in a sentence; with room again, all goes on."""
     state = endpoint.ensure()
-    assert state.pid is not None
+    pid = state.pid
+    assert pid is not None
     client = session(state).client("dynamodb")
     make_table(client)
     client.put_item(TableName="notes", Item=item("kept", 1))
-    _, most = resource.prlimit(state.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(state.pid, resource.RLIMIT_FSIZE, (600, most))
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (600, most))
     with pytest.raises(StorageError, match="local endpoint can't write its data"):
         client.put_item(TableName="notes", Item=item("refused", 1, "x" * 2000))
-    resource.prlimit(state.pid, resource.RLIMIT_FSIZE, (most, most))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
     client.put_item(TableName="notes", Item=item("kept", 2))
-    os.kill(state.pid, signal.SIGKILL)
-    while alive(state.pid):
-        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid))
     found = scan(session(endpoint.ensure()).client("dynamodb"))
     assert {("kept", "1"), ("kept", "2")} <= set(found)
 
@@ -225,10 +224,7 @@ def test_it_ends_when_its_folder_is_removed(tmp_path: Path) -> None:
     pid = LocalEndpoint(tmp_path / "endpoint").ensure().pid
     assert pid is not None
     shutil.rmtree(tmp_path / "endpoint")
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(pid)
+    until(lambda: not alive(pid))
 
 
 def test_it_outlives_the_command_that_started_it(tmp_path: Path) -> None:
