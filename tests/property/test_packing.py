@@ -254,9 +254,9 @@ def test_single_numbers_come_back(value: int) -> None:
     assert Reader(varint(abs(value)), "A number").varint() == abs(value)
 
 
-@given(st.lists(texts | st.uuids().map(str) | st.just("user")))
+@given(st.lists(texts | st.uuids().map(str) | st.just("user") | st.binary().map(bytes.hex)))
 def test_texts_come_back(names: list[str]) -> None:
-    """Empty, repeated, UUIDs, any script; the same bytes whenever they are the same texts."""
+    """Empty, repeated, UUIDs, hex, any script; the same bytes whenever they are the same texts."""
     raw = pack_texts(names)
     reader = Reader(raw, "A list")
     assert unpack_texts(reader, len(names)) == names

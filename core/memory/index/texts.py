@@ -4,7 +4,7 @@
     varint   bytes it is deflated to; 0: it stands as it is
     list     a text each: varint of its bytes times four, plus its kind, then the bytes
 
-UUIDs, which most session ids are, take their sixteen bytes.
+UUIDs, which most session ids are, take their sixteen bytes; other hex, half of its digits.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from core.errors import UsageError
 from core.memory.index.bits import Reader, varint
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024
-_PLAIN, _UUID, _AGAIN = 0, 1, 2
+_PLAIN, _UUID, _AGAIN, _HEX = 0, 1, 2, 3
 _UUID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_HEX_FORM = re.compile(r"(?:[0-9a-f]{2}){4,}")
 # What deflate may refer back to. Part of the format: another one needs another version.
 _DICTIONARY = (
     b"session-conversation-chat-default-main-2025-2026-speaker_functiondeveloper"
@@ -73,6 +74,8 @@ def _pack_text(text: str, before: str | None) -> bytes:
         return varint(_AGAIN)
     if _UUID_FORM.fullmatch(text):
         return varint(16 * 4 + _UUID) + UUID(text).bytes
+    if _HEX_FORM.fullmatch(text):
+        return varint(len(text) // 2 * 4 + _HEX) + bytes.fromhex(text)
     try:
         raw = text.encode()
     except UnicodeEncodeError as error:
@@ -93,6 +96,8 @@ def _read_text(reader: Reader, before: Sequence[str]) -> str:
             raise reader.damaged("holds a name that is not UTF-8") from error
     if kind == _UUID and size == 16:
         return str(UUID(bytes=raw))
+    if kind == _HEX:
+        return raw.hex()
     if kind == _AGAIN and size == 0 and before:
         return before[-1]
     raise reader.damaged(f"holds a name of the kind {kind} with {size} bytes")

@@ -330,3 +330,38 @@ def test_other_types_are_damaged() -> None:
     for value in foreign:
         with pytest.raises(DamagedError, match="not binary"):
             unpack_block(value)  # type: ignore[arg-type] # an item may hold anything
+
+
+PINNED_BLOCK = bytes.fromhex(
+    "ea42014f03080302020433820180c0e9cb8ddca106c0843d0403010002020018010078010001043f287340d7cb51"
+    "6ce8d8c397dd2513ea6d3fd78e0104181904404a791cf31255e09a9984b9d79efa070001ff2aa1d405"
+)
+PINNED_POSTINGS = bytes.fromhex("ea54010e0303050f0107804b031118020208ee938e63")
+
+
+def test_the_layout_of_blocks_is_pinned() -> None:
+    """Items written by an older version stay readable: these bytes must never read otherwise."""
+    found = unpack_block(PINNED_BLOCK)
+    assert (found.model, found.dimensions) == (MODEL, 8)
+    assert [found.place(row) for row in range(3)] == [
+        "1763000000000000#user",
+        "1763000005000000#assistant",
+        "1763000007000000#user#0badcafe",
+    ]
+    assert found.removed.tolist() == [False, True, False]
+    assert found.expires.tolist() == [1_763_000_060, NEVER, 1_763_000_067]
+    assert [found.sessions[n] for n in found.session_of] == [
+        "s1",
+        "",
+        "8c0e6b8a-1c55-4b3f-9d3e-000000000001",
+    ]
+    assert found.voices[found.voice_of[0]] == Voice("user", "Ana")
+    assert found.codes.tolist() == [[1], [0], [255]]
+
+
+def test_the_layout_of_postings_is_pinned() -> None:
+    """As for blocks; nothing is deflated here, so packing gives the very bytes."""
+    found, rows = unpack_postings(PINNED_POSTINGS)
+    columns = (found.terms.tolist(), found.rows.tolist(), found.counts.tolist())
+    assert (rows, *columns) == (3, [7, 7, 99_999], [0, 2, 1], [1, 3, 1])
+    assert pack_postings(found, rows) == PINNED_POSTINGS
