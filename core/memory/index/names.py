@@ -21,7 +21,7 @@ ROLES = frozenset(
 # Scripts that write no spaces: a name's neighbours there tell nothing of where it ends.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _WORD = re.compile(r"\w")
-_POSSESSIVE = r"(?:['’]s|['’])?"
+_POSSESSIVE = r"(?:['’][sS]?)?"
 _CACHED_PATTERNS = 256
 
 
