@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from core.aws.capacity import Consumed, side_by_side
@@ -24,16 +24,23 @@ HITS = 50
 MIN_BUDGET_TOKENS = 100
 _LINE_SHARE = 0.25
 """The part of the budget that one message may take before it is cut, and says so."""
-_SHARES: Mapping[str, float] = {"recent": 0.15, "session": 0.25}
+_RECENT_SHARE, _SESSION_SHARE = 0.15, 0.25
 """The part of the budget that is theirs before matches are looked at; matches get the rest."""
+UNKNOWN = -1
+"""In place of a text's length: nobody said how long it is."""
 _CUT = " … [cut: {left} more characters]"
+_CUT_SOMEWHERE = " … [cut]"
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A message in a context. `text` is as shown: quoted, and cut where `cut` says so."""
+    """A message in a context. `text` is as shown: quoted, and cut where `cut` says so.
+
+    `source` is `session`, `recent`, or how it was found: `lexical`, `vector`, `both`, `neighbour`.
+    `parts` are what its `score` is made up of, for messages that were found.
+    """
 
     source: str
     score: float | None
@@ -43,14 +50,17 @@ class Line:
     message_id: str
     text: str
     cut: bool
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Context:
     """What an agent gets: `text`, never above the budget; how it came about; what it cost.
 
-    `searched` messages were looked at for matches; `complete` is False where older ones were not.
-    `timings_ms` holds how long each read took, and the whole.
+    `searched` messages were looked at for matches; `complete` is False where others were not.
+    `missing` says in a sentence each what could not be had: the search by meaning while the
+    embedder is down, say. `embeddings_made` counts calls for vectors that no cache had.
+    `timings_ms` holds how long each part took, and the whole.
     """
 
     text: str
@@ -61,18 +71,43 @@ class Context:
     complete: bool
     consumed: Consumed
     timings_ms: Mapping[str, float]
+    missing: tuple[str, ...] = ()
+    embeddings_made: int = 0
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
+    """A message that may go into a context.
+
+    `characters` is the length of all of its text where `message` holds only the beginning;
+    UNKNOWN where nobody said how much more there is. `key` is the message's sort key, if known.
+    """
+
     message: Message
     source: str
     score: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    characters: int | None = None
+    key: str | None = None
+
+    @property
+    def length(self) -> int:
+        """Characters of the whole text; UNKNOWN where that was not read."""
+        return len(self.message.content) if self.characters is None else self.characters
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What may go into a context, each group best first; of the other two newest first."""
+
+    session: Sequence[Candidate]
+    recent: Sequence[Candidate]
+    found: Sequence[Candidate]
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    candidate: _Candidate
+    candidate: Candidate
     line: Line
     shown: str
 
@@ -99,7 +134,7 @@ class ContextBuilder:
             UsageError: an empty question, an id that no message can have, or a budget that is
                 too small for anything.
         """
-        _check(query, user_id, session_id, budget_tokens)
+        check_question(query, user_id, session_id, budget_tokens)
         begin = self._clock.monotonic()
         with ThreadPoolExecutor(3, thread_name_prefix="context") as pool:
             recent = pool.submit(
@@ -108,10 +143,17 @@ class ContextBuilder:
             session = pool.submit(self._timed, lambda: self._session(user_id, session_id))
             found = pool.submit(self._timed, lambda: self._retriever.search(user_id, query, HITS))
         reads = (recent.result(), session.result(), found.result())
-        context = _assemble(reads[0][0], reads[1][0], reads[2][0], budget_tokens)
+        (recent_found, _), (session_found, _), (hits, _) = reads
+        context = assemble(_candidates(recent_found, session_found, hits), budget_tokens)
         timings = dict(zip(("recent", "session", "search"), (ms for _, ms in reads), strict=True))
         timings["total"] = _ms(self._clock.monotonic() - begin)
-        return dataclasses.replace(context, timings_ms=timings)
+        return dataclasses.replace(
+            context,
+            searched=hits.searched,
+            complete=hits.complete and session_found.complete and recent_found.complete,
+            consumed=side_by_side((recent_found.consumed, session_found.consumed, hits.consumed)),
+            timings_ms=timings,
+        )
 
     def _session(self, user_id: str, session_id: str | None) -> Messages:
         if session_id is None:
@@ -124,7 +166,12 @@ class ContextBuilder:
         return answer, _ms(self._clock.monotonic() - begin)
 
 
-def _check(query: str, user_id: str, session_id: str | None, budget_tokens: int) -> None:
+def check_question(query: str, user_id: str, session_id: str | None, budget_tokens: int) -> None:
+    """Refuses what no context can be built for.
+
+    Raises:
+        UsageError: an empty question, an id that no message can have, or too small a budget.
+    """
     if not query.strip():
         raise UsageError("The question is empty.", "Ask something: `ialctl context 'When …?'`.")
     keys.check_user(user_id)
@@ -137,8 +184,9 @@ def _check(query: str, user_id: str, session_id: str | None, budget_tokens: int)
         )
 
 
-def _assemble(recent: Messages, session: Messages, found: Hits, budget_tokens: int) -> Context:
-    fitted = _fit(_candidates(recent, session, found), budget_tokens)
+def assemble(candidates: Candidates, budget_tokens: int) -> Context:
+    """The context that candidates make up within a budget; what it cost is for others to say."""
+    fitted = _fit(candidates, budget_tokens)
     fitted.sort(key=lambda f: (f.candidate.message.timestamp_us, f.candidate.message.message_id))
     text = fence.OPENING + "".join(f.shown for f in fitted) + fence.CLOSING
     return Context(
@@ -146,28 +194,28 @@ def _assemble(recent: Messages, session: Messages, found: Hits, budget_tokens: i
         lines=tuple(f.line for f in fitted),
         tokens=estimate_tokens(text),
         budget_tokens=budget_tokens,
-        searched=found.searched,
-        complete=found.complete and session.complete and recent.complete,
-        consumed=side_by_side((recent.consumed, session.consumed, found.consumed)),
+        searched=0,
+        complete=True,
+        consumed=Consumed(),
         timings_ms={},
     )
 
 
-def _candidates(recent: Messages, session: Messages, found: Hits) -> dict[str, list[_Candidate]]:
+def _candidates(recent: Messages, session: Messages, found: Hits) -> Candidates:
     scores = {_identity(hit.message): hit.score for hit in found.items}
-    return {
-        "session": [_Candidate(m, "session", scores.get(_identity(m))) for m in session.items],
-        "recent": [_Candidate(m, "recent", scores.get(_identity(m))) for m in recent.items],
-        "found": [_Candidate(hit.message, hit.source, hit.score) for hit in found.items],
-    }
+    return Candidates(
+        [Candidate(m, "session", scores.get(_identity(m))) for m in session.items],
+        [Candidate(m, "recent", scores.get(_identity(m))) for m in recent.items],
+        [Candidate(hit.message, hit.source, hit.score) for hit in found.items],
+    )
 
 
-def _fit(groups: Mapping[str, Sequence[_Candidate]], budget_tokens: int) -> list[_Fitted]:
+def _fit(groups: Candidates, budget_tokens: int) -> list[_Fitted]:
     fitting = _Fitting(budget_tokens)
-    for source, share in _SHARES.items():
-        fitting.take(groups[source], share * budget_tokens)
-    for source in ("found", "session", "recent"):
-        fitting.take(groups[source], budget_tokens)
+    fitting.take(groups.recent, _RECENT_SHARE * budget_tokens)
+    fitting.take(groups.session, _SESSION_SHARE * budget_tokens)
+    for group in (groups.found, groups.session, groups.recent):
+        fitting.take(group, budget_tokens)
     return fitting.taken
 
 
@@ -178,12 +226,12 @@ class _Fitting:
         self._budget = budget_tokens
         # One more than the weights: the sum is rounded up in the end.
         self._left = budget_tokens - 1 - token_weight(fence.OPENING + fence.CLOSING)
-        self._seen: set[tuple[str, int, str]] = set()
+        self._seen: set[str | tuple[str, int, str]] = set()
         self.taken: list[_Fitted] = []
 
-    def take(self, candidates: Iterable[_Candidate], allowance: float) -> None:
+    def take(self, candidates: Iterable[Candidate], allowance: float) -> None:
         for candidate in candidates:
-            place = _identity(candidate.message)
+            place = candidate.key or _identity(candidate.message)
             if place in self._seen or not candidate.message.content.strip():
                 continue
             fitted = _line(candidate, self._budget * _LINE_SHARE)
@@ -198,13 +246,13 @@ class _Fitting:
             self.taken.append(fitted)
 
 
-def _line(candidate: _Candidate, most_tokens: float) -> _Fitted:
+def _line(candidate: Candidate, most_tokens: float) -> _Fitted:
     message = candidate.message
     time = iso(message.timestamp_us // keys.MICROSECONDS)
     # Short: in a conversation of short turns the headings would eat half of the budget.
     day = "undated" if message.metadata.get("undated") else date_words(message.timestamp_us)
     heading = f"[{day} | {fence.label(message.speaker)} | {candidate.source}] "
-    text, cut = _shown(message.content, most_tokens - token_weight(heading) - 1)
+    text, cut = _shown(candidate, most_tokens - token_weight(heading) - 1)
     line = Line(
         candidate.source,
         candidate.score,
@@ -214,22 +262,30 @@ def _line(candidate: _Candidate, most_tokens: float) -> _Fitted:
         message.message_id,
         text,
         cut,
+        candidate.parts,
     )
     return _Fitted(candidate, line, f"{heading}{text}\n")
 
 
-def _shown(content: str, most_tokens: float) -> tuple[str, bool]:
+def _shown(candidate: Candidate, most_tokens: float) -> tuple[str, bool]:
     # A long text is looked at only as far as it could ever be shown: no script takes less
     # than a quarter of a token a character.
-    kept = content[: max(0, int(most_tokens * 4))]
+    kept = candidate.message.content[: max(0, int(most_tokens * 4))]
     while kept:
-        left = len(content) - len(kept)
-        text = fence.quoted(kept) + (_CUT.format(left=left) if left else "")
+        more = _more(candidate, kept)
+        text = fence.quoted(kept) + more
         weight = token_weight(text)
         if weight <= most_tokens:
-            return text, left > 0
+            return text, bool(more)
         kept = kept[: int(len(kept) * min(0.9, most_tokens / weight))]
-    return _CUT.format(left=len(content)), True
+    return _more(candidate, ""), True
+
+
+def _more(candidate: Candidate, kept: str) -> str:
+    if candidate.length == UNKNOWN:
+        return _CUT_SOMEWHERE
+    left = candidate.length - len(kept)
+    return _CUT.format(left=left) if left else ""
 
 
 def _identity(message: Message) -> tuple[str, int, str]:

@@ -40,11 +40,12 @@ class Message:
 
 @dataclass(frozen=True)
 class Appended:
-    """A message that is stored now; `new` is False where it was there already."""
+    """A message that is stored now, under the sort key `place`; `new`: it was not there before."""
 
     message: Message
     new: bool
     consumed: Consumed
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,31 @@ class Messages:
     items: tuple[Message, ...]
     consumed: Consumed
     complete: bool = True
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The beginning of a message as an index holds it; `cut`: there may be more of the text.
+
+    `place` is the message's sort key. `message` is there where this process wrote it a moment ago.
+    """
+
+    place: str
+    timestamp_us: int
+    role: str
+    text: str
+    cut: bool
+    expires_at: int | None
+    message: Message | None = None
+
+
+@dataclass(frozen=True)
+class Previews:
+    """What a read of previews found, newest first; `all`: the user has no others."""
+
+    items: tuple[Preview, ...]
+    consumed: Consumed
+    all: bool
 
 
 def content_hash(content: str) -> str:

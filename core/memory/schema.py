@@ -6,6 +6,7 @@ from core.aws.capacity import IndexSchema, TableSchema
 
 USER_TIME_INDEX = "UserTimeIndex"
 SESSION_INDEX = "SessionIndex"
+SIMILARITY_INDEX = "SimilarityIndex"
 
 
 def history_schema(project: str) -> TableSchema:
@@ -16,9 +17,29 @@ def history_schema(project: str) -> TableSchema:
         "timestamp_type",
         (
             IndexSchema(
-                USER_TIME_INDEX, "user_id", "timestamp", ("content_summary", "tokens", "role")
+                USER_TIME_INDEX,
+                "user_id",
+                "timestamp",
+                ("content_summary", "tokens", "role", "ttl"),
             ),
             IndexSchema(SESSION_INDEX, "session_id", "timestamp", ("content_hash", "summary")),
+        ),
+    )
+
+
+def embeddings_schema(project: str) -> TableSchema:
+    """`conversation-embeddings` of a project: vectors by chunk, and the index's partitions."""
+    return TableSchema(
+        f"{project}-conversation-embeddings",
+        "user_chunk",
+        "embedding_id",
+        (
+            IndexSchema(
+                SIMILARITY_INDEX,
+                "user_chunk",
+                "similarity_hash",
+                ("vector_compressed", "metadata"),
+            ),
         ),
     )
 

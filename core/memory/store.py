@@ -16,7 +16,7 @@ from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import ConditionFailedError, UsageError
 from core.memory import keys
 from core.memory.items import READ_ATTRIBUTES, from_item, part_prefix, to_items
-from core.memory.model import Appended, Message, Messages, content_hash
+from core.memory.model import Appended, Message, Messages, Preview, Previews, content_hash
 from core.memory.recent import RecentWrites
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
 
@@ -72,8 +72,8 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             put = self._table.put_new({**stored.head, "timestamp_type": sort_key})
             consumed += put.consumed
             if put.new:
-                self._recent.add(message)
-                return Appended(message, True, consumed)
+                self._recent.add(message, sort_key)
+                return Appended(message, True, consumed, sort_key)
             if put.existing is not None and _same(put.existing, message):
                 return self._found(message, put.existing, consumed)
         raise ConditionFailedError(
@@ -116,8 +116,8 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             )
         if standing.get("ttl") == message.expires_at:
             # It may well be what this process wrote a moment ago, the answer lost on its way.
-            self._recent.add(message)
-        return Appended(message, False, consumed)
+            self._recent.add(message, str(standing["timestamp_type"]))
+        return Appended(message, False, consumed, str(standing["timestamp_type"]))
 
     def read_recent(self, user_id: str, limit: int) -> Messages:
         """The newest messages of a user, newest first.
@@ -135,6 +135,29 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             attributes=("user_date", "timestamp_type"),
         )
         return self._newest(query, lambda _: True, mine, limit, self._fetch_by_day)
+
+    def read_latest(self, user_id: str, limit: int) -> Previews:
+        """The newest messages of a user as one request to an index brings them, newest first.
+
+        The texts end after SUMMARY_CHARS characters, but for those that this process just wrote.
+
+        Raises:
+            UsageError: a user id that no message can have.
+        """
+        keys.check_user(user_id)
+        mine = self._recent.placed(lambda m: m.user_id == user_id)
+        query = Query(
+            user_id,
+            index=USER_TIME_INDEX,
+            ascending=False,
+            limit=limit,
+            attributes=("timestamp_type", "role", "content_summary", "ttl"),
+        )
+        page = self._table.query(query)
+        found = {p.place: p for p in map(_preview, page.items) if not self._expired(p.expires_at)}
+        found |= {place: _own(m, place) for m, place in mine if self._alive(m)}
+        newest = sorted(found.values(), key=lambda p: p.place, reverse=True)
+        return Previews(tuple(newest[:limit]), page.consumed, page.next_key is None)
 
     def read_session(self, user_id: str, session_id: str, limit: int) -> Messages:
         """The newest messages of one session of a user, newest first.
@@ -327,6 +350,24 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
 
     def _expired(self, expires_at: int | None) -> bool:
         return expires_at is not None and expires_at <= self._clock.time()
+
+
+def _preview(entry: Mapping[str, Any]) -> Preview:
+    text = str(entry.get("content_summary", ""))
+    expiry = entry.get("ttl")
+    return Preview(
+        str(entry["timestamp_type"]),
+        int(str(entry["timestamp_type"]).split("#", 1)[0]),
+        str(entry.get("role", "")),
+        text,
+        text.endswith("…"),
+        None if expiry is None else int(expiry),
+    )
+
+
+def _own(message: Message, place: str) -> Preview:
+    m = message
+    return Preview(place, m.timestamp_us, m.role, m.content, False, m.expires_at, m)
 
 
 def _same(existing: Mapping[str, Any], message: Message) -> bool:

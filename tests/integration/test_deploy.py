@@ -93,6 +93,7 @@ def test_the_shipped_phases_come_to_stand_as_described(
         "content_summary",
         "tokens",
         "role",
+        "ttl",
     }
     assert set(indexes["SessionIndex"]["NonKeyAttributes"]) == {"content_hash", "summary"}
     assert table["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"

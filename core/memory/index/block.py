@@ -24,7 +24,7 @@ ByteArray = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Voice:
-    """Who speaks: the role, and the name that stands for it (the role itself where there is none)."""
+    """Who speaks: the role, and a name (the role itself where there is none)."""
 
     role: str
     speaker: str

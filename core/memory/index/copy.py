@@ -1,0 +1,384 @@
+"""A user's index in this process: columns of rows, what is known of their messages, and no more.
+
+Rows come from runs of the log in any order, some of them twice; the run with the highest key says
+what holds of a place. A row never moves; what is gone is marked. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from core.llm.embedder import FloatArray
+from core.memory.index.block import NEVER, Block, Postings, Voice
+from core.memory.index.codes import code_bytes, estimates
+from core.memory.index.corpus import Corpus
+from core.memory.index.known import Known, KnownVectors, Text
+from core.memory.index.rows import Indexed, Rows
+from core.memory.index.terms_in_memory import TermLists
+from core.memory.index.words import hashed, voice_terms
+from core.memory.keys import MICROSECONDS, decoded, encoded
+from core.memory.terms import date_words, terms
+
+T = TypeVar("T", bound=Hashable)
+
+_GROW = 256
+_ROLES = 256
+_DAY_US = 86_400 * MICROSECONDS
+# What a row takes beside its columns: its place in the dictionary of places.
+_ROW_BYTES = 140
+_GONE = -1
+
+RowArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class RowView:
+    """What a row says of its message."""
+
+    row: int
+    place: str
+    timestamp_us: int
+    session_id: str
+    voice: Voice
+
+
+class UserIndex:
+    """The rows of one user, comparable with vectors of one model. Not safe by itself: hold `lock`.
+
+    `whole` says that all that stood in the table was read; `last` is the highest key seen of it.
+    """
+
+    def __init__(self, user_id: str, model: str, dimensions: int) -> None:
+        self.lock = threading.RLock()
+        self.loading = threading.Lock()
+        self.user_id = user_id
+        self.newest_us = 0
+        self._model = (model, dimensions)
+        self.forget_rows()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def forget_rows(self) -> None:
+        """Begins anew, as if nothing had been read."""
+        self.whole = False
+        self.complete = True
+        self.last: str | None = None
+        self.read_at_s = 0.0
+        self.damaged: tuple[str, ...] = ()
+        self.foreign_model: str | None = None
+        self.unsealed: dict[str, Rows] = {}
+        self.leftover: set[str] = set()
+        self.terms_missing: dict[str, npt.NDArray[np.int64]] = {}
+        self.version = 0
+        dimensions = self._model[1]
+        self._count = 0
+        self._columns: dict[str, npt.NDArray[Any]] = {
+            "times": np.zeros(_GROW, np.int64),
+            "expires": np.zeros(_GROW, np.int64),
+            "stamps": np.zeros(_GROW, np.int64),
+            "voice_of": np.zeros(_GROW, np.int32),
+            "session_of": np.zeros(_GROW, np.int32),
+            "lengths": np.zeros(_GROW, np.float32),
+            "coded": np.zeros(_GROW, bool),
+            "gone": np.zeros(_GROW, bool),
+            "codes": np.zeros((_GROW, code_bytes(dimensions)), np.uint8),
+        }
+        self._places: dict[int | str, int] = {}
+        self._roles: dict[str, int] = {}
+        self._voices: dict[Voice, int] = {}
+        self._voice_names: list[Voice] = []
+        self._sessions: dict[str, int] = {}
+        self._session_names: list[str] = []
+        self._suffixes: dict[int, str] = {}
+        self._days: dict[int, tuple[int, ...]] = {}
+        self._beside: tuple[int, int, RowArray, RowArray] | None = None
+        self.terms = TermLists()
+        self.known = Known()
+        self.vectors = KnownVectors(dimensions)
+
+    @property
+    def bytes(self) -> int:
+        """About what all this takes in memory."""
+        columns = sum(column.nbytes for column in self._columns.values())
+        held = self.terms.bytes + self.known.bytes + self.vectors.bytes
+        return columns + held + self._count * _ROW_BYTES
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """One of the columns, as long as there are rows; a view that a change makes stale."""
+        return self._columns[name][: self._count]
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """Who speaks, by the numbers in `voice_of`."""
+        return tuple(self._voice_names)
+
+    def alive(self, now_s: float) -> npt.NDArray[np.bool_]:
+        """Which rows stand for a message that is there and has not expired."""
+        expires = self.column("expires")
+        alive: npt.NDArray[np.bool_] = ~self.column("gone")
+        alive &= (expires == NEVER) | (expires > now_s)
+        return alive
+
+    def session_rows(self, session_id: str) -> npt.NDArray[np.int64]:
+        """The rows of a session, in no order."""
+        number = self._sessions.get(session_id)
+        if number is None:
+            return np.zeros(0, np.int64)
+        return np.nonzero(self.column("session_of") == number)[0]
+
+    def row_of(self, place: str) -> int | None:
+        """The row of a sort key, if there is one that is not gone."""
+        row = self._places.get(self._place_key(place))
+        return None if row is None or self._columns["gone"][row] else row
+
+    def view(self, row: int) -> RowView:
+        """What a row says."""
+        return RowView(
+            row,
+            self.place(row),
+            int(self._columns["times"][row]),
+            self._session_names[self._columns["session_of"][row]],
+            self._voice_names[self._columns["voice_of"][row]],
+        )
+
+    def place(self, row: int) -> str:
+        """The sort key of a row's message."""
+        role = self._voice_names[self._columns["voice_of"][row]].role
+        key = f"{int(self._columns['times'][row]):016d}#{encoded(role)}"
+        suffix = self._suffixes.get(row)
+        return f"{key}#{suffix}" if suffix else key
+
+    def knows(self, row: int) -> bool:
+        """Whether the row's text is at hand."""
+        return row in self.known
+
+    def exact(self, row: int) -> bool:
+        """Whether a look at the row's item would bring nothing: text and vector are at hand."""
+        return self.knows(row) and (not self._columns["coded"][row] or row in self.vectors)
+
+    def stamp(self, row: int) -> int:
+        """When the row was written into the log, in microseconds."""
+        return int(self._columns["stamps"][row])
+
+    def learn(self, place: str, text: Text, vector: FloatArray | None) -> None:
+        """Keeps what was read of a message that has a row here."""
+        row = self.row_of(place)
+        if row is None:
+            return
+        self.known.put(row, text)
+        if vector is not None and self._columns["coded"][row]:
+            self.vectors.put(row, vector)
+
+    def note(self, indexed: Sequence[Indexed]) -> None:
+        """Keeps text and vector of messages that have rows here."""
+        for one in indexed:
+            self.learn(one.place, Text.of(one.message), one.vector)
+
+    def apply(self, key: str, stamp: int, rows: Rows | Block) -> None:
+        """Takes over a run. A block without its terms waits for `apply_terms` under its key."""
+        block = rows.block if isinstance(rows, Rows) else rows
+        where = self._placed(block, stamp)
+        if isinstance(rows, Rows):
+            self._add_terms(where, rows.terms)
+        elif (where >= 0).any():
+            self.terms_missing[key] = where
+
+    def apply_terms(self, key: str, postings: Postings) -> None:
+        """The terms of a segment whose rows are here."""
+        where = self.terms_missing.pop(key, None)
+        if where is not None:
+            self.version += 1
+            self._add_terms(where, postings)
+
+    def drop(self, row: int) -> None:
+        """Marks a row as gone: its message was found to be."""
+        self._columns["gone"][row] = True
+        self.known.drop(row)
+        self.version += 1
+
+    def cosines(self, query: FloatArray) -> FloatArray:
+        """The cosine of each row's vector with the query: exact where the vector is known here,
+        estimated where its signs are, NaN where there is none. float32 of (rows,)."""
+        found = np.full(self._count, np.nan, np.float32)
+        exact, rows = self.vectors.cosines(query)
+        guessed = self.column("coded").astype(bool)
+        guessed[rows] = False
+        found[guessed] = estimates(query, self.column("codes")[guessed])
+        found[rows] = exact
+        return found
+
+    def corpus(self, now_s: float) -> Corpus:
+        """The rows as they are ranked; its arrays are views that a change makes stale."""
+        alive = self.alive(now_s)
+        living = int(alive.sum())
+        if self._beside is None or self._beside[:2] != (self.version, living):
+            before, after = _neighbours(self.column("session_of"), self.column("times"), alive)
+            self._beside = (self.version, living, before, after)
+        return Corpus(
+            lengths=self.column("lengths"),
+            times=self.column("times"),
+            voice_of=self.column("voice_of"),
+            voice_terms=voice_terms(self._voice_names),
+            previous=self._beside[2],
+            following=self._beside[3],
+            alive=alive,
+            postings=self.terms.postings,
+        )
+
+    def _placed(self, block: Block, stamp: int) -> npt.NDArray[np.int64]:
+        """Rows made for a block; -1 where a newer run, or the same row, stands already."""
+        voices = [self._voice(voice) for voice in block.voices]
+        sessions = [_number(s, self._sessions, self._session_names) for s in block.sessions]
+        keys = self._keys(block)
+        # Where a block names a place twice, the later row holds.
+        last = dict(zip(keys, range(len(keys)), strict=True))
+        if self._places.keys().isdisjoint(last):
+            fresh = np.fromiter(last.values(), np.int64, len(last))
+        else:
+            newer = [n for key, n in last.items() if self._newer(key, block, n, stamp)]
+            fresh = np.array(newer, np.int64)
+        where = np.full(len(block), _GONE, np.int64)
+        if len(fresh):
+            self.version += 1
+        where[fresh] = self._append(block, fresh, stamp, np.array(voices), np.array(sessions))
+        self._places.update((keys[n], int(where[n])) for n in fresh)
+        for n, suffix in block.suffixes.items():
+            if where[n] >= 0:
+                self._suffixes[int(where[n])] = suffix
+        return np.where(block.removed, _GONE, where)
+
+    def _newer(self, key: int | str, block: Block, n: int, stamp: int) -> bool:
+        row = self._places.get(key)
+        if row is None:
+            return True
+        if self._columns["stamps"][row] > stamp:
+            return False
+        same = (
+            bool(self._columns["gone"][row]) == bool(block.removed[n])
+            and bool(self._columns["coded"][row]) == self._comparable(block, n)
+            and np.array_equal(self._columns["codes"][row], self._code(block, n))
+        )
+        self._columns["stamps"][row] = stamp
+        if same:
+            self._columns["expires"][row] = block.expires[n]
+            return False
+        self._columns["gone"][row] = True
+        self.known.drop(row)
+        return True
+
+    def _comparable(self, block: Block, n: int) -> bool:
+        return bool(block.coded[n]) and (block.model, block.dimensions) == self._model
+
+    def _code(self, block: Block, n: int) -> npt.NDArray[np.uint8]:
+        if self._comparable(block, n):
+            code: npt.NDArray[np.uint8] = block.codes[n]
+            return code
+        return np.zeros(code_bytes(self._model[1]), np.uint8)
+
+    def _append(
+        self,
+        block: Block,
+        fresh: npt.NDArray[np.int64],
+        stamp: int,
+        voices: npt.NDArray[np.int64],
+        sessions: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        begin, end = self._count, self._count + len(fresh)
+        self._room(end)
+        self._count = end
+        at = slice(begin, end)
+        columns = self._columns
+        columns["times"][at] = block.times[fresh]
+        columns["expires"][at] = block.expires[fresh]
+        columns["stamps"][at] = stamp
+        columns["gone"][at] = block.removed[fresh]
+        if len(fresh):
+            columns["voice_of"][at] = voices[block.voice_of[fresh]]
+            columns["session_of"][at] = sessions[block.session_of[fresh]]
+        if (block.model, block.dimensions) == self._model:
+            columns["coded"][at] = block.coded[fresh]
+            columns["codes"][at] = block.codes[fresh]
+        elif block.coded.any():
+            self.foreign_model = block.model
+        return np.arange(begin, end)
+
+    def _room(self, rows: int) -> None:
+        if rows <= len(self._columns["times"]):
+            return
+        # By an eighth, not by doubling: what is reserved and not used counts as well.
+        size = max(rows, len(self._columns["times"]) * 9 // 8 + _GROW)
+        for name, old in self._columns.items():
+            made = np.zeros((size, *old.shape[1:]), old.dtype)
+            made[: self._count] = old[: self._count]
+            self._columns[name] = made
+
+    def _add_terms(self, where: npt.NDArray[np.int64], postings: Postings) -> None:
+        kept = where[postings.rows] >= 0
+        rows = where[postings.rows[kept]]
+        self.terms.add(postings.terms[kept], rows, postings.counts[kept])
+        np.add.at(self._columns["lengths"], rows, postings.counts[kept].astype(np.float32))
+        self._add_dates(where[where >= 0])
+
+    def _add_dates(self, rows: npt.NDArray[np.int64]) -> None:
+        dates = [self._date_terms(int(t)) for t in self._columns["times"][rows]]
+        if not dates:
+            return
+        lengths = np.array([len(d) for d in dates])
+        term = np.array([t for date in dates for t in date], np.uint32)
+        row = np.repeat(rows, lengths)
+        self.terms.add(term, row, np.ones(len(term), np.uint8))
+        self._columns["lengths"][rows] += lengths
+
+    def _date_terms(self, timestamp_us: int) -> tuple[int, ...]:
+        day = timestamp_us // _DAY_US
+        if day not in self._days:
+            self._days[day] = tuple(map(hashed, terms(date_words(timestamp_us))))
+        return self._days[day]
+
+    def _voice(self, voice: Voice) -> int:
+        self._roles.setdefault(voice.role, len(self._roles))
+        return _number(voice, self._voices, self._voice_names)
+
+    def _keys(self, block: Block) -> list[int | str]:
+        roles = np.array([self._roles[voice.role] for voice in block.voices] or [0])
+        if len(self._roles) >= _ROLES:
+            return [block.place(n) for n in range(len(block))]
+        numbers: list[int | str] = (block.times * _ROLES + roles[block.voice_of]).tolist()
+        for n in block.suffixes:
+            numbers[n] = block.place(n)
+        return numbers
+
+    def _place_key(self, place: str) -> int | str:
+        time, role, *suffix = place.split("#")
+        number = self._roles.get(decoded(role))
+        if suffix or number is None:
+            return place
+        return int(time) * _ROLES + number
+
+
+def _neighbours(
+    session_of: RowArray, times: npt.NDArray[np.int64], alive: npt.NDArray[np.bool_]
+) -> tuple[RowArray, RowArray]:
+    """The rows before and after each in its session, in order of time; -1: there is none."""
+    rows = np.nonzero(alive)[0]
+    order = rows[np.lexsort((times[rows], session_of[rows]))]
+    same = session_of[order][1:] == session_of[order][:-1]
+    before = np.full(len(times), _GONE, np.int32)
+    after = np.full(len(times), _GONE, np.int32)
+    before[order[1:][same]] = order[:-1][same]
+    after[order[:-1][same]] = order[1:][same]
+    return before, after
+
+
+def _number(thing: T, numbers: dict[T, int], names: list[T]) -> int:
+    if thing not in numbers:
+        numbers[thing] = len(names)
+        names.append(thing)
+    return numbers[thing]

@@ -1,0 +1,107 @@
+"""Keeping the copies of users' indexes up to date: read once as a whole, then what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+
+from core.aws.capacity import NOTHING, Consumed
+from core.clock import Clock
+from core.memory.index.block import Postings
+from core.memory.index.copies import Copies
+from core.memory.index.copy import UserIndex
+from core.memory.index.partition import IndexPartition, Run, Terms, kind_of, time_of
+from core.memory.index.rows import Rows
+
+COLD_TERMS = 8
+"""Segments whose terms are read with the codes of all: 1,024 messages. Older ones follow as
+contexts have read units to spare, so that the first context of a long history stays cheap."""
+COPY_IDLE_S = 3600.0
+"""A copy that was not refreshed for so long is read anew: it may have missed a removal."""
+
+
+class IndexReader:
+    """Reads what stands of a user's index into this process's copy. Thread-safe."""
+
+    def __init__(
+        self, partition: IndexPartition, copies: Copies, pool: Executor, clock: Clock
+    ) -> None:
+        self._partition = partition
+        self._copies = copies
+        self._pool = pool
+        self._clock = clock
+
+    def current(self, index: UserIndex) -> bool:
+        """Whether asking for what is new is enough."""
+        return index.whole and self._clock.monotonic() - index.read_at_s < COPY_IDLE_S
+
+    def load(self, index: UserIndex) -> Consumed:
+        """Reads the whole index of a user, two requests side by side; costs nothing if another
+        thread has just done it."""
+        with index.loading:
+            if self.current(index):
+                return NOTHING
+            words = self._pool.submit(self._partition.newest_terms, index.user_id, COLD_TERMS)
+            read = self._partition.read(index.user_id)
+            terms = words.result()
+            with index.lock:
+                if index.whole:
+                    index.forget_rows()
+                self._apply(index, read.runs, read.last, terms.by_key)
+                index.damaged = (*read.damaged, *terms.damaged)
+                index.complete = read.complete
+                index.whole = True
+            self._copies.shrink()
+        return read.consumed.beside(terms.consumed)
+
+    def refresh(self, index: UserIndex) -> tuple[bool, Consumed]:
+        """Reads what was written since; says whether there was anything that was not known."""
+        read = self._partition.read(index.user_id, after=index.last)
+        with index.lock:
+            before = index.version
+            self._apply(index, read.runs, read.last, {})
+            index.damaged = tuple(dict.fromkeys((*index.damaged, *read.damaged)))
+            return index.version != before, read.consumed
+
+    def take_terms(self, index: UserIndex, terms: Terms) -> None:
+        """Takes over the terms of segments that were read besides."""
+        with index.lock:
+            for key, postings in terms.by_key.items():
+                index.apply_terms(key, postings)
+
+    def _apply(
+        self,
+        index: UserIndex,
+        runs: Iterable[Run],
+        last: str | None,
+        terms: Mapping[str, Postings],
+    ) -> None:
+        for run in runs:
+            _apply(index, run)
+        for key, postings in terms.items():
+            index.apply_terms(key, postings)
+        if last is not None:
+            index.last = max(index.last or "", last)
+        index.read_at_s = self._clock.monotonic()
+
+
+def _apply(index: UserIndex, run: Run) -> None:
+    stamp = time_of(run.key)
+    if run.terms is None:
+        index.apply(run.key, stamp, run.block)
+        _cover(index, run)
+        return
+    index.apply(run.key, stamp, Rows(run.block, run.terms))
+    if kind_of(run.key) == "e":
+        index.unsealed[run.key] = Rows(run.block, run.terms)
+
+
+def _cover(index: UserIndex, segment: Run) -> None:
+    """Saves that a segment holds need no sealing; whoever seals next deletes what is left."""
+    if not index.unsealed:
+        return
+    held = {segment.block.place(n) for n in range(len(segment.block))}
+    for key, rows in list(index.unsealed.items()):
+        if held.issuperset(rows.block.place(n) for n in range(len(rows))):
+            del index.unsealed[key]
+            index.leftover.add(key)

@@ -1,0 +1,177 @@
+"""Putting messages into the index: items, a run of the log, and now and then a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.aws.capacity import NOTHING, Consumed
+from core.aws.table import Table, batches
+from core.clock import Clock, Ids
+from core.memory.index.copies import Copies
+from core.memory.index.copy import UserIndex
+from core.memory.index.items import MessageItems
+from core.memory.index.partition import (
+    FORGOTTEN_DAYS,
+    LOG,
+    SEGMENT_ROWS,
+    IndexPartition,
+    kind_of,
+    time_of,
+)
+from core.memory.index.rows import Indexed, Rows, chosen, joined, removal_of, rows_of
+from core.memory.keys import LATEST_US, MICROSECONDS
+
+_DAY_S = 86_400
+
+
+class IndexWriter:
+    """Writes what was stored in the history into the index. Thread-safe; raises as `Table` does.
+
+    All of it may be done twice. What is written here is known at once to searches of this process.
+    """
+
+    def __init__(
+        self,
+        embeddings: Table,
+        copies: Copies,
+        items: MessageItems,
+        model: tuple[str, int],
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._table = embeddings
+        self._partition = IndexPartition(embeddings)
+        self._copies = copies
+        self._items = items
+        self._model = model
+        self._clock = clock
+        self._ids = ids
+
+    def add(self, user_id: str, indexed: Sequence[Indexed]) -> Consumed:
+        """Indexes messages of a user that stand in the history; large numbers as segments."""
+        consumed = NOTHING
+        for some in batches(indexed, SEGMENT_ROWS):
+            consumed += self._add(user_id, some)
+        return consumed
+
+    def remove(self, user_id: str, places: Sequence[str]) -> Consumed:
+        """Takes messages out: tells other processes, then rewrites what still names them."""
+        index = self._copies.of(user_id)
+        consumed = NOTHING
+        for some in batches(places, SEGMENT_ROWS):
+            removal = removal_of(some)
+            key = self._next_key(index, "x")
+            item = dict(self._partition.save_item(user_id, key, removal.block, removal.terms))
+            item["ttl"] = int(self._clock.time()) + FORGOTTEN_DAYS * _DAY_S
+            consumed += self._table.put(item).consumed
+            with index.lock:
+                index.apply(key, time_of(key), removal)
+        return consumed + self._rewrite(user_id, set(places))
+
+    def seal(self, user_id: str) -> Consumed:
+        """Packs the saves known here into a segment, if they are enough for one."""
+        index = self._copies.of(user_id)
+        with index.lock:
+            runs = {key: rows for key, rows in index.unsealed.items() if self._ours(rows)}
+            if sum(map(len, runs.values())) < SEGMENT_ROWS:
+                return NOTHING
+            whole = _standing(index, joined([runs[key] for key in sorted(runs)]))
+        newest = max(runs)
+        consumed = NOTHING
+        if len(whole):
+            consumed += self._put_segment(user_id, time_of(newest), whole)
+        with index.lock:
+            covered = [*runs, *index.leftover]
+            for key in covered:
+                index.unsealed.pop(key, None)
+            index.leftover.clear()
+        return consumed + self._partition.delete(user_id, covered)
+
+    def _add(self, user_id: str, indexed: Sequence[Indexed]) -> Consumed:
+        index = self._copies.of(user_id)
+        rows = rows_of(indexed, *self._model)
+        key = self._next_key(index, "e")
+        items = [self._items.item(one) for one in indexed]
+        full = len(rows) >= SEGMENT_ROWS
+        if not full:
+            items.append(self._partition.save_item(user_id, key, rows.block, rows.terms))
+        consumed = self._table.batch_write(items)
+        if full:
+            consumed += self._put_segment(user_id, time_of(key), rows)
+        with index.lock:
+            index.apply(key, time_of(key), rows)
+            index.note(indexed)
+            if not full:
+                index.unsealed[key] = rows
+        return consumed + self.seal(user_id)
+
+    def _put_segment(self, user_id: str, at_us: int, rows: Rows) -> Consumed:
+        key, consumed = self._partition.put_segment(user_id, at_us, rows.block, rows.terms)
+        # Somebody may have removed a message since its row was read here.
+        late = self._partition.read(user_id, after=key)
+        consumed += late.consumed
+        gone = {
+            run.block.place(n)
+            for run in late.runs
+            if kind_of(run.key) == "x"
+            for n in range(len(run.block))
+        }
+        if gone.isdisjoint(rows.block.place(n) for n in range(len(rows))):
+            return consumed
+        return consumed + self._replace(user_id, key, rows, gone)
+
+    def _rewrite(self, user_id: str, gone: set[str]) -> Consumed:
+        """Writes every run that names one of the places anew, without it."""
+        read = self._partition.read(user_id)
+        consumed = read.consumed
+        hit = [
+            run
+            for run in read.runs
+            if kind_of(run.key) != "x"
+            and not gone.isdisjoint(run.block.place(n) for n in range(len(run.block)))
+        ]
+        terms = self._partition.all_terms(user_id, [run.key for run in hit if run.terms is None])
+        consumed += terms.consumed
+        for run in hit:
+            words = run.terms or terms.by_key.get(run.key) or removal_of(()).terms
+            consumed += self._replace(user_id, run.key, Rows(run.block, words), gone)
+        return consumed
+
+    def _replace(self, user_id: str, key: str, rows: Rows, gone: set[str]) -> Consumed:
+        kept = chosen(rows, [n for n in range(len(rows)) if rows.block.place(n) not in gone])
+        consumed = NOTHING
+        index = self._copies.of(user_id)
+        with index.lock:
+            known = index.unsealed.pop(key, None)
+        if len(kept) and kind_of(key) == "s":
+            consumed += self._partition.put_segment(user_id, time_of(key), kept.block, kept.terms)[
+                1
+            ]
+        elif len(kept):
+            # Over the run itself: a save keeps its key.
+            item = self._partition.save_item(user_id, key, kept.block, kept.terms)
+            consumed += self._table.put(item).consumed
+            if known is not None:
+                with index.lock:
+                    index.unsealed[key] = kept
+            return consumed
+        return consumed + self._partition.delete(user_id, [key])
+
+    def _next_key(self, index: UserIndex, kind: str) -> str:
+        with index.lock:
+            newest = max(index.newest_us, time_of(index.last) if index.last else 0)
+            index.newest_us = min(
+                max(int(self._clock.time() * MICROSECONDS), newest + 1), LATEST_US
+            )
+            return f"{LOG}{index.newest_us:016d}#{kind}{self._ids()[:8]}"
+
+    def _ours(self, rows: Rows) -> bool:
+        return (
+            not rows.block.coded.any() or (rows.block.model, rows.block.dimensions) == self._model
+        )
+
+
+def _standing(index: UserIndex, rows: Rows) -> Rows:
+    """The rows whose messages are not gone; of those with one place, the last."""
+    last = {rows.block.place(n): n for n in range(len(rows))}
+    return chosen(rows, [n for place, n in last.items() if index.row_of(place) is not None])
