@@ -19,6 +19,7 @@ import yaml
 from core.errors import SettingsError
 
 PROJECT_FILE = "ialctl.yaml"
+EMBEDDERS = ("hashing", "ollama", "bedrock", "sentence-transformers")
 _PROJECT_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]")
 
 
@@ -29,6 +30,8 @@ class Setting:
     help: str
     environment: tuple[str, ...]
     parse: Callable[[Any], Any]
+    show: Callable[[Any], Any] = lambda value: value
+    """The value as people and logs may see it."""
 
 
 def _text(value: object) -> str:
@@ -58,6 +61,20 @@ def _url(value: object) -> str:
     return value.rstrip("/")
 
 
+def _redis_url(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"(rediss?|unix)://\S+", value):
+        raise ValueError("a URL such as redis://127.0.0.1:6379/0, or rediss:// for TLS")
+    return value
+
+
+def without_password(value: Any) -> Any:
+    """A URL with what may be a password left out; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    shown = re.sub(r"^([a-z]+://)?.+@", r"\1…@", value)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "…", shown)
+
+
 def _positive(value: object) -> float:
     try:
         number = float(str(value))
@@ -83,10 +100,11 @@ def _setting(
     help_text: str,
     parse: Callable[[Any], Any],
     *environment: str,
+    show: Callable[[Any], Any] = lambda value: value,
 ) -> Any:
     return dataclasses.field(
         default=default,
-        metadata={"setting": Setting(help_text, environment, parse)},
+        metadata={"setting": Setting(help_text, environment, parse, show)},
     )
 
 
@@ -131,6 +149,49 @@ class Settings:
     token_budget: int = _setting(2000, "tokens that a context may hold", _count, "IAL_TOKEN_BUDGET")
     expire_days: int = _setting(
         365, "days after which an imported message expires", _count, "IAL_EXPIRE_DAYS"
+    )
+    embedder: str = _setting(
+        "hashing", "what makes the vectors of texts", _choice(*EMBEDDERS), "IAL_EMBEDDER"
+    )
+    embedding_model: str | None = _setting(
+        None, "the embedder's model (default: its own)", _text, "IAL_EMBEDDING_MODEL"
+    )
+    embedding_dimensions: int | None = _setting(
+        None,
+        "how many numbers a vector has (default: the model's own)",
+        _count,
+        "IAL_EMBEDDING_DIMENSIONS",
+    )
+    ollama_url: str = _setting(
+        "http://127.0.0.1:11434", "where Ollama answers", _url, "IAL_OLLAMA_URL"
+    )
+    embed_timeout_s: float = _setting(
+        2.0,
+        "seconds that a context waits for its query's vector",
+        _positive,
+        "IAL_EMBED_TIMEOUT_S",
+    )
+    embedding_cache_mb: int = _setting(
+        4, "MiB that the cache of texts' vectors may take", _count, "IAL_EMBEDDING_CACHE_MB"
+    )
+    index_memory_mb: int = _setting(
+        256,
+        "MiB that all users' copies of the index may take in a process",
+        _count,
+        "IAL_INDEX_MEMORY_MB",
+    )
+    redis_url: str | None = _setting(
+        None,
+        "a Redis that processes share (default: none)",
+        _redis_url,
+        "IAL_REDIS_URL",
+        show=without_password,
+    )
+    context_cache_s: float = _setting(
+        300.0,
+        "seconds that a context stays cached, where there is a Redis",
+        _positive,
+        "IAL_CONTEXT_CACHE_S",
     )
     connect_timeout_s: float = _setting(
         3.0, "seconds to wait for a connection", _positive, "IAL_CONNECT_TIMEOUT_S"
@@ -269,11 +330,12 @@ def _known_key(key: str, path: Path) -> str:
 
 
 def _parse(key: str, value: object, source: str) -> Any:
+    setting = SETTINGS[key]
     try:
-        return SETTINGS[key].parse(value)
+        return setting.parse(value)
     except ValueError as error:
         raise SettingsError(
-            f"The setting '{key}' is {value!r} ({source}); it should be {error}.",
-            f"Correct it there; `ialctl config` shows every setting ({SETTINGS[key].help}).",
+            f"The setting '{key}' is {setting.show(value)!r} ({source}); it should be {error}.",
+            f"Correct it there; `ialctl config` shows every setting ({setting.help}).",
             key=key,
         ) from error

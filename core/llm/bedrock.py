@@ -128,6 +128,7 @@ class BedrockEmbedder(BlockingEmbedder):
             tokens=sum(one.tokens for one in found),
             requests=sum(one.requests for one in found),
             milliseconds=(self._clock.monotonic() - begin) * 1000,
+            computed=len(found),
         )
         return Vectors(array, usage, tuple(n for n, one in enumerate(found) if one.shortened))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -132,7 +133,7 @@ class CachedEmbedder:
         begin = self._clock.monotonic()
         keys = self._keys(texts)
         found: dict[_Key, _Entry] = {}
-        tokens = requests = 0
+        spent = Usage()
         wanted = dict(keys)
         first = True
         while wanted:
@@ -143,11 +144,16 @@ class CachedEmbedder:
             if part.ours:
                 computed, usage = self._compute(part.ours)
                 found.update(computed)
-                tokens, requests = tokens + usage.tokens, requests + usage.requests
+                spent = Usage(
+                    tokens=spent.tokens + usage.tokens,
+                    requests=spent.requests + usage.requests,
+                    computed=spent.computed + len(part.ours),
+                )
             found.update(_awaited(part.awaited))
             wanted = {key: text for key, text in wanted.items() if key not in found}
         milliseconds = (self._clock.monotonic() - begin) * 1000
-        return self._assembled([found[key] for key, _ in keys], tokens, requests, milliseconds)
+        usage = dataclasses.replace(spent, milliseconds=milliseconds)
+        return self._assembled([found[key] for key, _ in keys], usage)
 
     async def embed_async(self, texts: Sequence[str]) -> Vectors:
         """As `embed`; answered at once where all is known, else in a thread."""
@@ -214,15 +220,13 @@ class CachedEmbedder:
             else:
                 future.cancel()
 
-    def _assembled(
-        self, entries: list[_Entry], tokens: int, requests: int, milliseconds: float
-    ) -> Vectors:
+    def _assembled(self, entries: list[_Entry], usage: Usage) -> Vectors:
         array = np.zeros((len(entries), self.dimensions), np.float32)
         for n, entry in enumerate(entries):
             array[n] = entry.vector
         array.setflags(write=False)
         shortened = tuple(n for n, entry in enumerate(entries) if entry.shortened)
-        return Vectors(array, Usage(tokens, requests, milliseconds), shortened)
+        return Vectors(array, usage, shortened)
 
 
 def _awaited(futures: Mapping[_Key, Future[_Entry]]) -> dict[_Key, _Entry]:

@@ -22,11 +22,15 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Usage:
-    """What texts cost: tokens (0 where the model counts none), requests sent, milliseconds."""
+    """What texts cost: tokens (0 where the model counts none), requests sent, milliseconds.
+
+    `computed` counts the texts whose vector was made for this call, not found in a cache.
+    """
 
     tokens: int = 0
     requests: int = 0
     milliseconds: float = 0.0
+    computed: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,8 @@ class HashingEmbedder(BlockingEmbedder):
         clean = readable(texts, self._model)
         rows = np.array([self._vector(text) for text in clean])
         array: FloatArray = unit_vectors(rows, self._model, len(clean), self._dimensions)
-        return Vectors(array, Usage(milliseconds=(self._clock.monotonic() - begin) * 1000))
+        milliseconds = (self._clock.monotonic() - begin) * 1000
+        return Vectors(array, Usage(milliseconds=milliseconds, computed=len(clean)))
 
     def _vector(self, text: str) -> npt.NDArray[np.float64]:
         counts = Counter(tokens(text))

@@ -131,6 +131,7 @@ class OllamaEmbedder(BlockingEmbedder):
             tokens=sum(part.tokens for part in parts),
             requests=sum(part.requests for part in parts),
             milliseconds=(self._clock.monotonic() - begin) * 1000,
+            computed=len(clean),
         )
         array = unit_vectors(rows, self._model, len(clean), self._dimensions)
         return Vectors(array, usage, tuple(n for n, cut in enumerate(shortened) if cut))

@@ -78,7 +78,7 @@ class SentenceTransformersEmbedder(BlockingEmbedder):
         seen = sum(min(length, limit) if limit else length for length in lengths)
         array = unit_vectors(rows, self._model, len(clean), self._dimensions)
         milliseconds = (self._clock.monotonic() - begin) * 1000
-        return Vectors(array, Usage(seen, 0, milliseconds), cut)
+        return Vectors(array, Usage(seen, 0, milliseconds, len(clean)), cut)
 
     def _encode(self, model: Any, texts: list[str]) -> Any:
         try:

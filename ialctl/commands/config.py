@@ -30,7 +30,7 @@ def _rows(context: AppContext) -> list[dict[str, object]]:
     return [
         {
             "setting": name,
-            "value": _plain(getattr(context.settings, name)),
+            "value": _plain(setting.show(getattr(context.settings, name))),
             "source": context.loaded.sources[name],
             "help": setting.help,
         }

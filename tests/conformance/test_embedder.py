@@ -64,6 +64,15 @@ def test_no_texts_cost_nothing(embedder: Embedder) -> None:
     found = embedder.embed([])
     assert found.array.shape == (0, embedder.dimensions)
     assert (found.usage.tokens, found.usage.requests, found.shortened) == (0, 0, ())
+    assert found.usage.computed == 0
+
+
+def test_texts_that_were_computed_are_counted(embedder: Embedder) -> None:
+    """Every text counts for which a vector was made, and none that a cache had."""
+    texts = [f"never seen before {n}" for n in range(3)]
+    assert embedder.embed(texts).usage.computed == 3
+    again = embedder.embed([*texts, "nor this one"]).usage.computed
+    assert again == (1 if isinstance(embedder, CachedEmbedder) else 4)
 
 
 def test_a_vector_depends_on_its_text_alone(embedder: Embedder) -> None:

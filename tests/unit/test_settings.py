@@ -97,6 +97,14 @@ def test_a_wrong_file_is_one_sentence(tmp_path: Path, content: bytes, says: str)
         ("IAL_EXPIRE_DAYS", "never"),
         ("IAL_READ_TIMEOUT_S", "nan"),
         ("IAL_READ_TIMEOUT_S", "0"),
+        ("IAL_EMBEDDER", "word2vec"),
+        ("IAL_EMBEDDING_DIMENSIONS", "0"),
+        ("IAL_EMBED_TIMEOUT_S", "-1"),
+        ("IAL_EMBEDDING_CACHE_MB", "0.5"),
+        ("IAL_INDEX_MEMORY_MB", "much"),
+        ("IAL_CONTEXT_CACHE_S", "inf"),
+        ("IAL_OLLAMA_URL", "127.0.0.1:11434"),
+        ("IAL_REDIS_URL", "http://127.0.0.1:6379"),
     ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str) -> None:
@@ -110,3 +118,31 @@ def test_every_setting_can_come_from_the_environment() -> None:
     """Each has a variable of ours, named after it."""
     variables: Mapping[str, tuple[str, ...]] = {k: s.environment for k, s in SETTINGS.items()}
     assert all(names[0] == f"IAL_{key.upper()}" for key, names in variables.items())
+
+
+def test_every_setting_stands_in_the_docs() -> None:
+    """`docs/settings.md` has a row for each, with its variables."""
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    for key, setting in SETTINGS.items():
+        variables = ", ".join(f"`{name}`" for name in setting.environment)
+        assert f"| `{key}` | {variables} |" in page
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:geheim@host:6379/0", "redis://…@host:6379/0"),
+        ("rediss://user:ge@heim@host", "rediss://…@host"),
+        ("redis://host/0?password=geheim&db=1", "redis://host/0?password=…&db=1"),
+        ("redis://host:6379", "redis://host:6379"),
+        ("redis://user:ge://heim@host", "redis://…@host"),
+    ],
+)
+def test_a_password_is_used_and_never_shown(tmp_path: Path, url: str, shown: str) -> None:
+    """The setting holds the URL whole; what people see of it has no password."""
+    settings = _load(tmp_path, None, IAL_REDIS_URL=url).settings
+    assert settings.redis_url == url
+    assert SETTINGS["redis_url"].show(settings.redis_url) == shown
+    with pytest.raises(SettingsError) as caught:
+        _load(tmp_path, None, IAL_REDIS_URL=url.replace("redis", "http", 1))
+    assert "heim" not in caught.value.what

@@ -55,6 +55,7 @@ def test_a_text_is_embedded_once() -> None:
     assert inner.asked == ["a", "b"]
     assert (first.usage.tokens, first.usage.requests) == (2, 1)
     assert (second.usage.tokens, second.usage.requests) == (0, 0)
+    assert (first.usage.computed, second.usage.computed) == (2, 0)
     assert (second.array == first.array[[1, 0]]).all()
     found = cached.statistics()
     assert (found.hits, found.misses, found.entries, found.bytes) == (2, 2, 2, 2 * ENTRY_BYTES)
