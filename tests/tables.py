@@ -12,9 +12,15 @@ from core.errors import NotFoundError
 from tests.waiting import until
 
 
-def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = ()) -> None:
-    """Makes a table with its indexes; key attributes are text but for `numbers`."""
+def create_table(
+    aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = (), vectors: int = 0
+) -> None:
+    """Makes a table with its indexes; key attributes are text but for `numbers`.
+
+    `vectors` are the dimensions of a vector index; 0 makes none.
+    """
     names = {*schema.keys, *(n for i in schema.indexes for n in (i.hash_key, i.range_key) if n)}
+    names |= {"user_id"} if vectors else set()
     client = aws.client("dynamodb")
     # DynamoDB takes no empty list of indexes.
     indexes = [
@@ -30,8 +36,21 @@ def create_table(aws: AwsSession, schema: TableSchema, numbers: Sequence[str] = 
         ],
         BillingMode="PAY_PER_REQUEST",
         **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
+        **({"VectorIndexes": [vector_index(vectors)]} if vectors else {}),
     )
     until(lambda: client.describe_table(TableName=schema.name)["Table"]["TableStatus"] == "ACTIVE")
+
+
+def vector_index(dimensions: int) -> dict[str, Any]:
+    """The vector index that the phase deploys."""
+    return {
+        "IndexName": "VectorIndex",
+        "VectorAttribute": {"AttributeName": "vector"},
+        "SearchSchema": [{"AttributeName": "user_id", "SearchSchemaElementType": "HASH"}],
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+        "Dimensions": dimensions,
+        "DistanceFunction": "COSINE",
+    }
 
 
 def delete_table(aws: AwsSession, name: str) -> None:
