@@ -9,9 +9,7 @@ from core.deploy.phases import Phase
 from core.deploy.stacks import Stack, project_stacks, stack_resources
 from core.deploy.values import StackStatus, Status, TableStatus
 from core.errors import NotFoundError
-
-ENGINE_KEY = {"pk": {"S": "engine"}, "sk": {"S": "active"}}
-DEFAULT_ENGINE = "optimized"
+from core.memory.active import active_engine
 
 
 def read_status(clients: Clients, project: str, phases: Sequence[Phase]) -> Status:
@@ -33,17 +31,6 @@ def read_status(clients: Clients, project: str, phases: Sequence[Phase]) -> Stat
             )
         )
     return Status(tuple(shown), active_engine(dynamodb, project), tuple(stacks))
-
-
-def active_engine(dynamodb: Client, project: str) -> str:
-    """Which engine is active: legacy, dual or optimized (also where nothing is noted yet)."""
-    try:
-        answer = dynamodb.get_item(
-            TableName=f"{project}-operations", Key=ENGINE_KEY, ConsistentRead=True
-        )
-    except NotFoundError:
-        return DEFAULT_ENGINE
-    return str((answer.get("Item") or {}).get("engine", {}).get("S", DEFAULT_ENGINE))
 
 
 def _tables(cloudformation: Client, dynamodb: Client, stack: Stack) -> tuple[TableStatus, ...]:
