@@ -26,6 +26,7 @@ from core.errors import (
     StackFailedError,
     UsageError,
 )
+from core.memory.index.native import has_vector_index
 from core.settings import Settings
 from core.testing.clock import FakeClock
 
@@ -282,6 +283,8 @@ def test_native_vector_indexes_by_a_parameter(
     table = aws.client("dynamodb").describe_table(TableName=f"{project}-conversation-embeddings")
     (index,) = table["Table"]["VectorIndexes"]
     assert (index["Dimensions"], index["IndexStatus"]) == (8, "ACTIVE")
+    # The search takes it for one that it can use.
+    assert has_vector_index(aws, f"{project}-conversation-embeddings") == 8
 
 
 def test_a_parameter_that_no_phase_has_is_refused(settings: Settings, aws: AwsSession) -> None:

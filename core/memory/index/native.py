@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from core.aws.capacity import Consumed, item_size
-from core.aws.codec import Item, encode
+from core.aws.codec import Item
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import AwsError, EndpointAnswerError, UsageError
 from core.llm.embedder import FloatArray
@@ -110,7 +110,7 @@ class NativeVectors:
         return {
             "TableName": self._table_name,
             "IndexName": self._index_name,
-            "SearchVector": encode(_numbers(query))["L"],
+            "SearchVector": [{"N": text} for text in _texts(query)],
             "TopK": min(limit, MOST_RESULTS),
             "SearchConditionExpression": "#user = :user",
             "ExpressionAttributeNames": {"#user": USER_ATTRIBUTE},
@@ -176,7 +176,7 @@ def native_attributes(vector: FloatArray) -> Item:
     Raises:
         UsageError: the vector can't be stored.
     """
-    return {VECTOR_ATTRIBUTE: _numbers(checked_vector(vector))}
+    return {VECTOR_ATTRIBUTE: [float(text) for text in _texts(checked_vector(vector))]}
 
 
 def _usable(index: Mapping[str, Any]) -> bool:
@@ -194,9 +194,10 @@ def _usable(index: Mapping[str, Any]) -> bool:
     )
 
 
-def _numbers(vector: FloatArray) -> list[float]:
+def _texts(vector: FloatArray) -> list[str]:
     # The shortest decimals that are these numbers as float32: half as many bytes to send.
-    return [float(text) for text in vector.astype(np.float32).astype(np.str_)]
+    texts: list[str] = vector.astype(np.float32).astype(np.str_).tolist()
+    return texts
 
 
 def _nearest(answer: Mapping[str, Any], user_id: str) -> Nearest:

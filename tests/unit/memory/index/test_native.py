@@ -77,7 +77,7 @@ def test_a_search_names_its_user_and_asks_for_keys_only() -> None:
     endpoint = Endpoint(answered())
     opened(endpoint, FakeClock()).nearest("me#1", QUERY, 500)
     (asked,) = endpoint.asked
-    assert asked["SearchVector"] == [{"N": "0.6"}, {"N": "0.8"}, {"N": "0"}]
+    assert asked["SearchVector"] == [{"N": "0.6"}, {"N": "0.8"}, {"N": "0.0"}]
     assert asked["TopK"] == 100
     assert asked["SearchConditionExpression"] == "#user = :user"
     assert asked["ExpressionAttributeNames"] == {"#user": "user_id"}
