@@ -1,0 +1,1 @@
+"""What the memory finds on conversations whose answers are known, and what finding it costs."""
