@@ -103,6 +103,11 @@ class CachedEmbedder:
         self._hits = self._misses = self._shared = 0
 
     @property
+    def inner(self) -> Embedder:
+        """The wrapped embedder."""
+        return self._inner
+
+    @property
     def model(self) -> str:
         """The wrapped embedder's model."""
         return self._inner.model

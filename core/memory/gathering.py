@@ -17,7 +17,7 @@ from core.aws.capacity import Consumed
 from core.clock import Clock
 from core.memory.context import Candidates
 from core.memory.index.copies import Copies
-from core.memory.index.copy import UserIndex
+from core.memory.index.copy import LAG_US, UserIndex
 from core.memory.index.fusion import Ranking, weights_for
 from core.memory.index.items import Batch, MessageItems
 from core.memory.index.partition import read_terms
@@ -26,16 +26,14 @@ from core.memory.index.ranking import rank
 from core.memory.index.reader import IndexReader
 from core.memory.keys import MICROSECONDS
 from core.memory.model import Previews
-from core.memory.selecting import Selection, candidates_of, wanted_rows
+from core.memory.selecting import Scored, Selection, candidates_of, scored, wanted_rows
 from core.memory.store import ConversationStore
 from core.memory.timing import Timer
 
 RECENT_MESSAGES = 20
 HITS = 50
-COLD_FETCHED, WARM_FETCHED = 26, 17
+COLD_FETCHED, WARM_FETCHED = 24, 17
 """Items that a context fetches at most, half a read unit each."""
-_LAG_S = 60.0
-"""Longer than an index lags behind its table in any good hour."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class Gathered:
     embeddings_made: int
     timings_ms: Mapping[str, float]
     indexed: bool
+    ranked: tuple[tuple[str, Scored], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,8 @@ class Question:
 
     text: str
     user_id: str
-    session_id: str | None
+    session_id: str | None = None
+    hits: int = HITS
 
 
 class Gatherer:
@@ -110,9 +110,9 @@ class Gatherer:
         with timer.part("read"):
             previews = recent.result()
             changed, cost = news.result()
-        taken = self._take(index, batch)
         consumed = previews.consumed.beside(cost).beside(batch.consumed)
-        if changed or taken or self._reconcile(index, previews):
+        news_of = (changed, self._take(index, batch), self._reconcile(index, previews))
+        if any(news_of):
             ranking = self._ranked(index, question, asked, timer)
         return self._gathered(index, question, ranking, previews, asked, consumed, timer)
 
@@ -155,7 +155,9 @@ class Gatherer:
         most: int,
     ) -> Batch:
         with index.lock:
-            rows = wanted_rows(index, ranking.best(HITS), question.session_id, previews, most)
+            rows = wanted_rows(
+                index, ranking.best(question.hits), question.session_id, previews, most
+            )
             places = [index.place(row) for row in rows]
             # The terms of a segment take a read unit or so: two items' worth.
             spare = (most - len(places)) // 2
@@ -169,12 +171,7 @@ class Gatherer:
             self._reader.take_terms(index, terms)
             for place, fetched in batch.messages.items():
                 index.learn(place, fetched.text, fetched.vector)
-            now_us = self._clock.time() * MICROSECONDS
-            lost = [index.row_of(place) for place in batch.missing]
-            for row in lost:
-                # Nothing stands there any more; unless it was written a moment ago.
-                if row is not None and index.stamp(row) < now_us - _LAG_S * MICROSECONDS:
-                    index.drop(row)
+            index.lose(batch.missing, self._clock.time() * MICROSECONDS)
             damaged = [f"{p}: {f.damaged}" for p, f in batch.messages.items() if f.damaged]
             index.damaged = tuple(dict.fromkeys((*index.damaged, *damaged, *terms.damaged)))
         return bool(batch.messages or batch.missing or terms.by_key)
@@ -184,7 +181,7 @@ class Gatherer:
         if not previews.all:
             return False
         listed = {preview.place for preview in previews.items}
-        before_us = int((self._clock.time() - _LAG_S) * MICROSECONDS)
+        before_us = self._clock.time() * MICROSECONDS - LAG_US
         with index.lock:
             alive = index.alive(self._clock.time()) & (index.column("stamps") < before_us)
             gone = [row for row in np.nonzero(alive)[0] if index.place(int(row)) not in listed]
@@ -203,11 +200,13 @@ class Gatherer:
         timer: Timer,
     ) -> Gathered:
         with index.lock, timer.part("selection"):
-            selection = Selection(ranking, ranking.best(HITS), previews, question.session_id)
+            best = ranking.best(question.hits)
+            selection = Selection(ranking, best, previews, question.session_id)
             found = candidates_of(index, question.user_id, selection)
             searched = int(ranking.alive.sum())
             missing = self._missing(index, previews, asked)
             complete = index.complete and not index.damaged and not index.terms_missing
+            ranked = tuple((index.place(row), scored(ranking, row)) for row in map(int, best))
         return Gathered(
             found,
             consumed,
@@ -217,6 +216,7 @@ class Gatherer:
             asked.made,
             timer.timings_ms(),
             indexed=searched > 0 or not previews.items,
+            ranked=ranked,
         )
 
     def _missing(self, index: UserIndex, previews: Previews, asked: QueryVector) -> tuple[str, ...]:
@@ -230,7 +230,7 @@ class Gatherer:
             older = sum(len(rows) for rows in index.terms_missing.values())
             notes.append(f"The words of {older} older messages are not loaded yet.")
         notes += [f"A part of the index is damaged: {what}" for what in index.damaged]
-        before_us = (self._clock.time() - _LAG_S) * MICROSECONDS
+        before_us = self._clock.time() * MICROSECONDS - LAG_US
         strange = [
             p
             for p in previews.items

@@ -82,6 +82,14 @@ class Previews:
     all: bool
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Messages with their sort keys, in no order."""
+
+    items: tuple[tuple[str, Message], ...]
+    consumed: Consumed
+
+
 def content_hash(content: str) -> str:
     """SHA-256 of a message's content, as hex."""
     return hashlib.sha256(content.encode()).hexdigest()

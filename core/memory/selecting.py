@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.memory.context import UNKNOWN, Candidate, Candidates
-from core.memory.index.copy import RowView, UserIndex
+from core.memory.index.copy import RowView, UserIndex, message_of
 from core.memory.index.fusion import Ranking
-from core.memory.index.known import Text
 from core.memory.model import Message, Preview, Previews
 
 SESSION_MESSAGES = 20
+_PARTS = ("words", "vector", "speaker", "around", "episode")
 SHOWN_HITS = 32
 """Hits whose texts are worth fetching: as many short turns as fit into the default budget."""
 _FIRST = 6
@@ -72,6 +72,14 @@ def candidates_of(index: UserIndex, user_id: str, selection: Selection) -> Candi
     )
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A score, and what it is the sum of."""
+
+    score: float | None
+    parts: Mapping[str, float]
+
+
 class _Making:
     def __init__(self, index: UserIndex, user_id: str, selection: Selection) -> None:
         self._index = index
@@ -101,24 +109,24 @@ class _Making:
 
     def _row(self, row: int, source: str | None) -> Candidate | None:
         view = self._index.view(row)
-        score, parts = self._score(row)
+        score = scored(self._ranking, row)
         text = self._index.known.get(row)
         if text is not None:
             return Candidate(
-                _message(self._user_id, view, text),
-                source or _source(parts),
-                score,
-                parts,
+                message_of(self._user_id, view, text),
+                source or _source(score.parts),
+                score.score,
+                score.parts,
                 text.characters,
                 view.place,
             )
         preview = self._previews.get(view.place)
         if preview is None:
             return None
-        return self._preview(preview, view, source or _source(parts))
+        return self._preview(preview, view, source or _source(score.parts))
 
     def _preview(self, preview: Preview, view: RowView | None, source: str) -> Candidate:
-        score, parts = self._score(view.row) if view else (None, {})
+        score = scored(self._ranking, view.row) if view else Scored(None, {})
         named = view is not None and view.voice.speaker != view.voice.role
         message = Message(
             self._user_id,
@@ -130,33 +138,19 @@ class _Making:
             {"speaker": view.voice.speaker} if view and named else {},
         )
         length = UNKNOWN if preview.cut else None
-        return Candidate(message, source, score, parts, length, preview.place)
-
-    def _score(self, row: int) -> tuple[float | None, dict[str, float]]:
-        ranking = self._ranking
-        if row >= len(ranking.total) or ranking.total[row] <= 0:
-            return None, {}
-        parts = {
-            name: round(float(getattr(ranking, name)[row]), 4)
-            for name in ("words", "vector", "speaker", "around", "episode")
-        }
-        return round(float(ranking.total[row]), 4), parts
+        return Candidate(message, source, score.score, score.parts, length, preview.place)
 
 
-def _source(parts: dict[str, float]) -> str:
+def scored(ranking: Ranking, row: int) -> Scored:
+    """A row's score and its parts; none for a row that does not bear on the question."""
+    if row >= len(ranking.total) or ranking.total[row] <= 0:
+        return Scored(None, {})
+    parts = {name: round(float(getattr(ranking, name)[row]), 4) for name in _PARTS}
+    return Scored(round(float(ranking.total[row]), 4), parts)
+
+
+def _source(parts: Mapping[str, float]) -> str:
     words, vector = parts.get("words", 0.0) > 0, parts.get("vector", 0.0) > 0
     if words and vector:
         return "both"
     return "lexical" if words else "vector" if vector else "neighbour"
-
-
-def _message(user_id: str, view: RowView, text: Text) -> Message:
-    return Message(
-        user_id,
-        view.session_id,
-        text.message_id,
-        view.timestamp_us,
-        view.voice.role,
-        text.content,
-        text.metadata,
-    )

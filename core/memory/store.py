@@ -16,7 +16,7 @@ from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import ConditionFailedError, UsageError
 from core.memory import keys
 from core.memory.items import READ_ATTRIBUTES, from_item, part_prefix, to_items
-from core.memory.model import Appended, Message, Messages, Preview, Previews, content_hash
+from core.memory.model import Appended, Message, Messages, Placed, Preview, Previews, content_hash
 from core.memory.recent import RecentWrites
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
 
@@ -158,6 +158,42 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         found |= {place: _own(m, place) for m, place in mine if self._alive(m)}
         newest = sorted(found.values(), key=lambda p: p.place, reverse=True)
         return Previews(tuple(newest[:limit]), page.consumed, page.next_key is None)
+
+    def list_places(self, user_id: str) -> Iterator[tuple[tuple[str, ...], Consumed]]:
+        """The sort keys of all of a user's messages, newest first, a page at a time.
+
+        Messages that have expired, or that the index does not show yet, may be among them or not.
+
+        Raises:
+            UsageError: a user id that no message can have.
+        """
+        keys.check_user(user_id)
+        mine = self._recent.placed(lambda m: m.user_id == user_id)
+        if mine:
+            yield tuple(place for _, place in mine), NOTHING
+        query = Query(
+            user_id, index=USER_TIME_INDEX, ascending=False, attributes=("timestamp_type",)
+        )
+        for page in query_pages(self._table, query):
+            yield tuple(str(entry["timestamp_type"]) for entry in page.items), page.consumed
+
+    def read_places(self, user_id: str, places: Sequence[str]) -> Placed:
+        """The messages at these sort keys, whole; those that are gone or expired left out.
+
+        Raises:
+            UsageError: a user id that no message can have.
+        """
+        keys.check_user(user_id)
+        times = [int(place.split("#", 1)[0]) for place in places]
+        entries = [
+            {"user_date": keys.user_date(user_id, time), "timestamp_type": place}
+            for time, place in zip(times, places, strict=True)
+        ]
+        page = self._table.batch_get(entries, attributes=READ_ATTRIBUTES)
+        living = [item for item in page.items if not self._expired(item.get("ttl"))]
+        messages, consumed = self._whole(living, page.consumed)
+        standing = (str(item["timestamp_type"]) for item in living)
+        return Placed(tuple(zip(standing, messages, strict=True)), consumed)
 
     def read_session(self, user_id: str, session_id: str, limit: int) -> Messages:
         """The newest messages of one session of a user, newest first.

@@ -7,7 +7,7 @@ what holds of a place. A row never moves; what is gone is marked. Thread-safe.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,10 +23,13 @@ from core.memory.index.rows import Indexed, Rows
 from core.memory.index.terms_in_memory import TermLists
 from core.memory.index.words import hashed, voice_terms
 from core.memory.keys import MICROSECONDS, decoded, encoded
+from core.memory.model import Message
 from core.memory.terms import date_words, terms
 
 T = TypeVar("T", bound=Hashable)
 
+LAG_US = 60 * MICROSECONDS
+"""Longer than an index, or a read that is not consistent, lags behind in any good hour."""
 _GROW = 256
 _ROLES = 256
 _DAY_US = 86_400 * MICROSECONDS
@@ -60,13 +63,6 @@ class UserIndex:
         self.user_id = user_id
         self.newest_us = 0
         self._model = (model, dimensions)
-        self.forget_rows()
-
-    def __len__(self) -> int:
-        return self._count
-
-    def forget_rows(self) -> None:
-        """Begins anew, as if nothing had been read."""
         self.whole = False
         self.complete = True
         self.last: str | None = None
@@ -77,12 +73,13 @@ class UserIndex:
         self.leftover: set[str] = set()
         self.terms_missing: dict[str, npt.NDArray[np.int64]] = {}
         self.version = 0
-        dimensions = self._model[1]
         self._count = 0
+        self._pass = 0
         self._columns: dict[str, npt.NDArray[Any]] = {
             "times": np.zeros(_GROW, np.int64),
             "expires": np.zeros(_GROW, np.int64),
             "stamps": np.zeros(_GROW, np.int64),
+            "seen": np.zeros(_GROW, np.int32),
             "voice_of": np.zeros(_GROW, np.int32),
             "session_of": np.zeros(_GROW, np.int32),
             "lengths": np.zeros(_GROW, np.float32),
@@ -102,6 +99,9 @@ class UserIndex:
         self.terms = TermLists()
         self.known = Known()
         self.vectors = KnownVectors(dimensions)
+
+    def __len__(self) -> int:
+        return self._count
 
     @property
     def bytes(self) -> int:
@@ -163,6 +163,11 @@ class UserIndex:
         """Whether a look at the row's item would bring nothing: text and vector are at hand."""
         return self.knows(row) and (not self._columns["coded"][row] or row in self.vectors)
 
+    def lacks_vector(self, place: str) -> bool:
+        """Whether there is a row for the place, and no vector of this model."""
+        row = self.row_of(place)
+        return row is not None and not self._columns["coded"][row]
+
     def stamp(self, row: int) -> int:
         """When the row was written into the log, in microseconds."""
         return int(self._columns["stamps"][row])
@@ -196,6 +201,24 @@ class UserIndex:
         if where is not None:
             self.version += 1
             self._add_terms(where, postings)
+
+    def begin_pass(self) -> None:
+        """All that stands in the table is going to be applied."""
+        self._pass += 1
+
+    def end_pass(self, now_us: float) -> None:
+        """Drops what was not among it; unless it was written a moment ago."""
+        old = self.column("stamps") < now_us - LAG_US
+        unseen = (self.column("seen") != self._pass) & ~self.column("gone") & old
+        for row in np.flatnonzero(unseen):
+            self.drop(int(row))
+
+    def lose(self, places: Iterable[str], now_us: float) -> None:
+        """Takes note that nothing stands at these places; unless it was written a moment ago."""
+        for place in places:
+            row = self.row_of(place)
+            if row is not None and self.stamp(row) < now_us - LAG_US:
+                self.drop(row)
 
     def drop(self, row: int) -> None:
         """Marks a row as gone: its message was found to be."""
@@ -249,6 +272,7 @@ class UserIndex:
             self.version += 1
         where[fresh] = self._append(block, fresh, stamp, np.array(voices), np.array(sessions))
         self._places.update((keys[n], int(where[n])) for n in fresh)
+        self._columns["seen"][[self._places[key] for key in keys]] = self._pass
         for n, suffix in block.suffixes.items():
             if where[n] >= 0:
                 self._suffixes[int(where[n])] = suffix
@@ -361,6 +385,19 @@ class UserIndex:
         if suffix or number is None:
             return place
         return int(time) * _ROLES + number
+
+
+def message_of(user_id: str, view: RowView, text: Text) -> Message:
+    """The message of a row and its text; the content ends where the text does."""
+    return Message(
+        user_id,
+        view.session_id,
+        text.message_id,
+        view.timestamp_us,
+        view.voice.role,
+        text.content,
+        text.metadata,
+    )
 
 
 def _neighbours(

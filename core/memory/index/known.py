@@ -14,7 +14,7 @@ import orjson
 from core.llm.embedder import FloatArray
 from core.memory.model import Message
 
-TEXT_BYTES = 4 * 1024 * 1024
+TEXT_BYTES = 3 * 1024 * 1024
 VECTOR_BYTES = 4 * 1024 * 1024
 TEXT_CHARACTERS = 2000
 """The beginning of a message that is kept at hand: as much as a line of a context ever shows of
@@ -60,7 +60,9 @@ class Known:
         """Keeps a text, packed."""
         self.drop(row)
         fields = (text.message_id, text.content, text.characters, text.metadata or None)
-        packed = orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS)
+        made = orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS)
+        # What orjson answers keeps the buffer of 4 KiB that it was written in.
+        packed = bytes(memoryview(made))
         self._held[row] = packed
         self.bytes += len(packed) + _ENTRY_BYTES
         while self.bytes > self._max:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 
 from core.aws.capacity import NOTHING, Consumed
@@ -12,6 +12,7 @@ from core.memory.index.copies import Copies
 from core.memory.index.copy import UserIndex
 from core.memory.index.partition import IndexPartition, Run, Terms, kind_of, time_of
 from core.memory.index.rows import Rows
+from core.memory.keys import MICROSECONDS
 
 COLD_TERMS = 8
 """Segments whose terms are read with the codes of all: 1,024 messages. Older ones follow as
@@ -35,19 +36,21 @@ class IndexReader:
         """Whether asking for what is new is enough."""
         return index.whole and self._clock.monotonic() - index.read_at_s < COPY_IDLE_S
 
-    def load(self, index: UserIndex) -> Consumed:
+    def load(self, index: UserIndex, *, again: bool = False) -> Consumed:
         """Reads the whole index of a user, two requests side by side; costs nothing if another
-        thread has just done it."""
+        thread has just done it, unless it is to be read `again`."""
         with index.loading:
-            if self.current(index):
+            if self.current(index) and not again:
                 return NOTHING
             words = self._pool.submit(self._partition.newest_terms, index.user_id, COLD_TERMS)
             read = self._partition.read(index.user_id)
             terms = words.result()
             with index.lock:
-                if index.whole:
-                    index.forget_rows()
+                index.begin_pass()
                 self._apply(index, read.runs, read.last, terms.by_key)
+                if read.complete and not read.damaged:
+                    index.end_pass(self._clock.time() * MICROSECONDS)
+                    _keep_unsealed(index, {run.key for run in read.runs})
                 index.damaged = (*read.damaged, *terms.damaged)
                 index.complete = read.complete
                 index.whole = True
@@ -83,6 +86,13 @@ class IndexReader:
         if last is not None:
             index.last = max(index.last or "", last)
         index.read_at_s = self._clock.monotonic()
+
+
+def _keep_unsealed(index: UserIndex, standing: Collection[str]) -> None:
+    """Saves that somebody else sealed meanwhile need no sealing here."""
+    for key in [key for key in index.unsealed if key not in standing]:
+        if time_of(key) <= time_of(index.last or key):
+            del index.unsealed[key]
 
 
 def _apply(index: UserIndex, run: Run) -> None:

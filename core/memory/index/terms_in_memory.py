@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-_SMALL = 4096
+_SMALL, _WAITING = 4096, 128
 _Columns = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.uint8]]
 
 
@@ -32,6 +32,8 @@ class TermLists:
         """Adds postings in any order."""
         if len(terms):
             self._new.append((terms.astype(np.uint32), rows.astype(np.uint32), counts))
+        if len(self._new) > _WAITING:
+            self._tidy()
 
     def postings(self, term: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
         """The rows that hold a term, and how often each does."""

@@ -1,0 +1,125 @@
+"""Search by vector over the packed segments: estimates first, exact cosines of the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from core.aws.capacity import NOTHING, Consumed
+from core.clock import Clock
+from core.errors import UsageError
+from core.llm.embedder import FloatArray
+from core.memory.index.copies import Copies
+from core.memory.index.copy import UserIndex, message_of
+from core.memory.index.items import MessageItems
+from core.memory.index.nearest import Nearest
+from core.memory.index.reader import IndexReader
+from core.memory.keys import MICROSECONDS, check_user
+from core.memory.model import Message
+
+MAX_LIMIT = 100
+_CANDIDATES = 48
+"""So many of the best estimates are compared exactly, at least."""
+
+
+class SegmentSearch:
+    """`VectorSearch` over users' segments. Thread-safe; raises what `Table` raises."""
+
+    def __init__(
+        self,
+        reader: IndexReader,
+        copies: Copies,
+        items: MessageItems,
+        model: tuple[str, int],
+        clock: Clock,
+    ) -> None:
+        self._reader = reader
+        self._copies = copies
+        self._items = items
+        self._model = model
+        self._clock = clock
+
+    def nearest(self, user_id: str, vector: FloatArray, limit: int) -> Nearest:
+        """The nearest messages of a user, best first, by exact cosine.
+
+        Raises:
+            UsageError: an id that no message can have, a limit that is not 1 to 100, a vector of
+                another length than the model's, or stored vectors of another model only.
+        """
+        check_user(user_id)
+        self._check(vector, limit)
+        index = self._copies.of(user_id)
+        if self._reader.current(index):
+            consumed = self._reader.refresh(index)[1]
+        else:
+            consumed = self._reader.load(index)
+        self._check_model(index)
+        candidates = self._best(index, vector, min(MAX_LIMIT, max(3 * limit, _CANDIDATES)))
+        consumed += self._learn(index, candidates)
+        rows = self._best(index, vector, limit)
+        with index.lock:
+            cosines = index.cosines(vector)[rows]
+            exact = all(row in index.vectors for row in rows)
+            return Nearest(tuple(map(index.place, rows)), cosines, consumed, exact)
+
+    def texts(self, user_id: str, places: Sequence[str]) -> tuple[Mapping[str, Message], Consumed]:
+        """These messages, their contents' beginnings; read where they are not at hand."""
+        index = self._copies.of(user_id)
+        with index.lock:
+            rows = {place: index.row_of(place) for place in places}
+            unknown = [r for r in rows.values() if r is not None and not index.knows(r)]
+        consumed = self._learn(index, unknown)
+        found = {}
+        with index.lock:
+            for place, row in rows.items():
+                text = None if row is None else index.known.get(row)
+                if row is not None and text is not None:
+                    found[place] = message_of(user_id, index.view(row), text)
+        return found, consumed
+
+    def _best(self, index: UserIndex, vector: FloatArray, limit: int) -> list[int]:
+        with index.lock:
+            cosines = index.cosines(vector)
+            cosines[~index.alive(self._clock.time())] = np.nan
+            times = index.column("times")
+        rows = np.flatnonzero(~np.isnan(cosines))
+        # Of equal cosines the later message.
+        order = np.lexsort((times[rows], cosines[rows]))[::-1][:limit]
+        return [int(row) for row in rows[order]]
+
+    def _learn(self, index: UserIndex, rows: Sequence[int]) -> Consumed:
+        with index.lock:
+            places = [index.place(row) for row in rows if not index.exact(row)]
+        if not places:
+            return NOTHING
+        batch = self._items.fetch(index.user_id, places)
+        with index.lock:
+            for place, fetched in batch.messages.items():
+                index.learn(place, fetched.text, fetched.vector)
+            index.lose(batch.missing, self._clock.time() * MICROSECONDS)
+        return batch.consumed
+
+    def _check(self, vector: FloatArray, limit: int) -> None:
+        if not 1 <= limit <= MAX_LIMIT:
+            raise UsageError(
+                f"{limit} messages were asked for.", f"Ask for 1 to {MAX_LIMIT} of them."
+            )
+        if vector.shape != (self._model[1],):
+            raise UsageError(
+                f"The vector has the shape {vector.shape}; '{self._model[0]}' has "
+                f"{self._model[1]} dimensions.",
+                "Make it with the embedder that the memory was opened with.",
+            )
+
+    def _check_model(self, index: UserIndex) -> None:
+        with index.lock:
+            foreign = index.foreign_model
+            if foreign is None or index.column("coded").any():
+                return
+        raise UsageError(
+            f"The stored vectors are of '{foreign}'; the question's is of '{self._model[0]}'.",
+            f"Choose the embedder '{foreign}', or embed the stored messages again: `ialctl index`.",
+            stored_model=foreign,
+            model=self._model[0],
+        )

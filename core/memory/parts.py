@@ -1,0 +1,137 @@
+"""What the optimized engine is made of, put together once for a project at a target."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from core.aws.boto_table import open_table
+from core.aws.session import AwsSession
+from core.aws.table import Table
+from core.clock import SYSTEM_CLOCK, Clock, Ids, new_id
+from core.llm.cached import CachedEmbedder
+from core.llm.choosing import open_embedder
+from core.llm.embedder import Embedder
+from core.memory.catching_up import Catching
+from core.memory.gathering import Gatherer
+from core.memory.index.copies import Copies
+from core.memory.index.items import MessageItems
+from core.memory.index.partition import IndexPartition
+from core.memory.index.query import QueryVectors
+from core.memory.index.reader import IndexReader
+from core.memory.index.searching import SegmentSearch
+from core.memory.index.writer import IndexWriter
+from core.memory.saving import Saver
+from core.memory.schema import embeddings_schema, history_schema
+from core.memory.store import ConversationStore
+from core.settings import Settings
+
+_WORKERS = 16
+_EMBEDDING_WORKERS = 4
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The two tables of the memory."""
+
+    history: Table
+    embeddings: Table
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an engine may be told: see the settings of the same names for what each means."""
+
+    keep_days: float | None = 365
+    token_budget: int = 2000
+    embed_timeout_s: float = 2.0
+    index_memory_bytes: int = 256 * _MIB
+
+    @classmethod
+    def of(cls, settings: Settings) -> Options:
+        """What the settings say."""
+        return cls(
+            settings.expire_days,
+            settings.token_budget,
+            settings.embed_timeout_s,
+            settings.index_memory_mb * _MIB,
+        )
+
+
+class Parts(AbstractContextManager["Parts"]):
+    """The engine's parts, wired. Thread-safe; close it (or use `with`) when done."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        embedder: Embedder,
+        options: Options,
+        clock: Clock = SYSTEM_CLOCK,
+        ids: Ids = new_id,
+    ) -> None:
+        model = (embedder.model, embedder.dimensions)
+        self.options = options
+        self.clock = clock
+        self.ids = ids
+        self.embedder = embedder
+        self.pool: Executor = ThreadPoolExecutor(_WORKERS, thread_name_prefix="memory")
+        # Apart: an embedder that hangs must not take the threads that read.
+        self.embedding_pool = ThreadPoolExecutor(_EMBEDDING_WORKERS, thread_name_prefix="embedding")
+        self.tables = tables
+        self.store = ConversationStore(tables.history, clock)
+        self.copies = Copies(*model, options.index_memory_bytes)
+        self.items = MessageItems(tables.embeddings, *model)
+        partition = IndexPartition(tables.embeddings)
+        self.reader = IndexReader(partition, self.copies, self.pool, clock)
+        self.writer = IndexWriter(tables.embeddings, self.copies, self.items, model, clock, ids)
+        # Messages are embedded once; the cache is for what is asked again, the questions.
+        plain = embedder.inner if isinstance(embedder, CachedEmbedder) else embedder
+        self.saver = Saver(self.store, self.writer, plain, self.embedding_pool)
+        self.search = SegmentSearch(self.reader, self.copies, self.items, model, clock)
+        self.catching = Catching(self.store, self.reader, self.writer, self.copies, self.saver)
+        self.gatherer = Gatherer(
+            self.store,
+            self.reader,
+            self.copies,
+            self.items,
+            QueryVectors(embedder, self.embedding_pool, options.embed_timeout_s),
+            embedder.model,
+            self.pool,
+            clock,
+        )
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def hit_rate(self) -> float:
+        """The part of the texts whose vectors the cache had; 0 without a cache."""
+        statistics = getattr(self.embedder, "statistics", None)
+        return float(statistics().hit_rate) if statistics else 0.0
+
+    def close(self) -> None:
+        """Ends the threads, once what they do is done."""
+        self.store.__exit__()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.embedding_pool.shutdown(wait=False, cancel_futures=True)
+
+
+def open_parts(
+    settings: Settings,
+    session: AwsSession,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    embedder: Embedder | None = None,
+) -> Parts:
+    """The parts over the project's tables; sends nothing yet.
+
+    Raises:
+        SettingsError: the settings name no usable embedder.
+    """
+    tables = Tables(
+        open_table(session, history_schema(settings.project), clock),
+        open_table(session, embeddings_schema(settings.project), clock),
+    )
+    chosen = embedder or open_embedder(settings, session, clock)
+    return Parts(tables, chosen, Options.of(settings), clock)

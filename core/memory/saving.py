@@ -1,0 +1,112 @@
+"""Saving messages: into the history first, which is the acknowledgement, then into the index."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from core.aws.capacity import NOTHING, Consumed, side_by_side
+from core.errors import EmbeddingError, IalError
+from core.llm.embedder import Embedder, FloatArray
+from core.memory.index.rows import Indexed
+from core.memory.index.writer import IndexWriter
+from core.memory.model import Appended, Message
+from core.memory.store import ConversationStore
+
+EMBEDDED_CHARACTERS = 20_000
+"""So much of a message is embedded; no model sees more."""
+_OWED_MESSAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was saved: `history` is what that cost in the history, `index` what the index cost.
+
+    `missing` says in sentences what could not be done yet; the messages themselves are stored.
+    """
+
+    appended: tuple[Appended, ...]
+    history: Consumed
+    index: Consumed
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    vectors: tuple[FloatArray | None, ...]
+    missing: str | None = None
+
+
+class Saver:
+    """Saves messages. Thread-safe. Raises what appending to the history raises.
+
+    A message that is in the history is saved: an embedder that is down, or an index that can't be
+    written, is told in the answer, and made up for at the user's next save, or by `catch_up`.
+    """
+
+    def __init__(
+        self,
+        store: ConversationStore,
+        writer: IndexWriter,
+        embedder: Embedder,
+        pool: Executor,
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._embedder = embedder
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._owed: dict[str, list[Indexed]] = {}
+
+    def save(self, user_id: str, messages: Sequence[Message]) -> Saved:
+        """Stores messages of one user.
+
+        Raises:
+            UsageError: something about a message can't be stored.
+        """
+        embedding = self._pool.submit(self.embed, messages)
+        appended = list(self._store.append_many(messages))
+        history = side_by_side(a.consumed for a in appended)
+        embedded = embedding.result()
+        fresh = [
+            Indexed(a.message, a.place, vector)
+            for a, vector in zip(appended, embedded.vectors, strict=True)
+        ]
+        index, trouble = self.index(user_id, fresh)
+        missing = tuple(note for note in (embedded.missing, trouble) if note)
+        return Saved(tuple(appended), history, index, missing)
+
+    def index(self, user_id: str, indexed: Iterable[Indexed]) -> tuple[Consumed, str | None]:
+        """Puts stored messages into the index, with those that could not be put there before."""
+        with self._lock:
+            due = [*self._owed.pop(user_id, ()), *indexed]
+        if not due:
+            return NOTHING, None
+        try:
+            return self._writer.add(user_id, due), None
+        except IalError as error:
+            with self._lock:
+                if sum(map(len, self._owed.values())) < _OWED_MESSAGES:
+                    self._owed.setdefault(user_id, []).extend(due)
+            return NOTHING, f"{len(due)} messages are stored, but not indexed yet: {error.what}"
+
+    def forget(self, user_id: str) -> None:
+        """Drops what is still to be indexed of a user."""
+        with self._lock:
+            self._owed.pop(user_id, None)
+
+    def embed(self, messages: Sequence[Message]) -> _Embedded:
+        """The messages' vectors; None where there is no text, or no model to ask."""
+        texts = [m.content[:EMBEDDED_CHARACTERS] for m in messages]
+        written = [n for n, text in enumerate(texts) if text.strip()]
+        if not written:
+            return _Embedded((None,) * len(texts))
+        try:
+            rows = self._embedder.embed([texts[n] for n in written]).array
+        except EmbeddingError as error:
+            note = f"{len(written)} messages are stored without a vector: {error.what}"
+            return _Embedded((None,) * len(texts), note)
+        found = dict(zip(written, rows, strict=True))
+        return _Embedded(tuple(found.get(n) for n in range(len(texts))))
