@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.benchmark.evaluation.measures import DEPTHS
-from core.benchmark.evaluation.report import SCHEMA, Report, Settings, document
+from core.benchmark.evaluation.report import SCHEMA, Conditions, Report, document
 from core.errors import StorageError, UsageError
 
 DEFAULT_TOLERANCE = 0.5
@@ -31,7 +31,7 @@ _SHARED: Mapping[str, str] = {
 class Figures:
     """What two runs are compared by. Recalls are 0 to 1, by what they are of and depth."""
 
-    settings: Settings
+    conditions: Conditions
     recalls: Mapping[tuple[str, int], float]
     exact: float
     costs: Mapping[tuple[str, str], float]
@@ -67,7 +67,7 @@ def load_figures(path: Path) -> Figures:
         ) from error
 
 
-def check_comparable(before: Settings, now: Settings) -> None:
+def check_comparable(before: Conditions, now: Conditions) -> None:
     """Refuses two runs that asked different things.
 
     Raises:
@@ -124,7 +124,7 @@ def _figures(found: Mapping[str, Any]) -> Figures:
     recall = found["recall"]
     rows = [recall["overall"], *recall["categories"]]
     return Figures(
-        Settings(
+        Conditions(
             str(found["dataset"]["sha256"]),
             str(found["embedder"]["model"]),
             int(found["embedder"]["dimensions"]),

@@ -48,7 +48,7 @@ class Timings:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Conditions:
     """What a run must share with another to be compared with it."""
 
     dataset: str
@@ -58,6 +58,11 @@ class Settings:
     questions: int
     budget_tokens: int
 
+    @classmethod
+    def of(cls, dataset: Dataset, model: tuple[str, int], plan: Plan) -> Conditions:
+        """Those of a run that asks all questions of `dataset`; `model`: name and dimensions."""
+        return cls(dataset.digest, *model, plan.seed, dataset.questions, plan.budget_tokens)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -66,7 +71,7 @@ class Report:
     `missing` are the sentences that contexts came with, and how many did.
     """
 
-    settings: Settings
+    conditions: Conditions
     conversations: int
     messages: int
     tally: Tally
@@ -88,7 +93,7 @@ def make_report(dataset: Dataset, model: tuple[str, int], plan: Plan, run: Run) 
     compared = [one.exact for one in asked if one.exact is not None]
     cold, warm = [a for a in asked if a.cold], [a for a in asked if not a.cold]
     return Report(
-        settings=Settings(dataset.digest, *model, plan.seed, len(asked), plan.budget_tokens),
+        conditions=Conditions.of(dataset, model, plan),
         conversations=len(dataset.conversations),
         messages=dataset.messages,
         tally=dataset.tally,
@@ -153,20 +158,20 @@ def _timings(cold: Sequence[Asked], warm: Sequence[Asked], run: Run) -> Timings:
 
 def document(report: Report, *, timings: bool) -> dict[str, Any]:
     """The report as plain data: the same for the same data, seed and model, but for `timings`."""
-    settings, tally = report.settings, report.tally
+    conditions, tally = report.conditions, report.tally
     made: dict[str, Any] = {
         "schema": SCHEMA,
         "dataset": {
-            "sha256": settings.dataset,
+            "sha256": conditions.dataset,
             "conversations": report.conversations,
             "messages": report.messages,
             **{k: v for k, v in dataclasses.asdict(tally).items() if k != "troubles"},
             "troubles": list(tally.troubles),
         },
-        "embedder": {"model": settings.model, "dimensions": settings.dimensions},
-        "seed": settings.seed,
-        "asked": settings.questions,
-        "budget_tokens": settings.budget_tokens,
+        "embedder": {"model": conditions.model, "dimensions": conditions.dimensions},
+        "seed": conditions.seed,
+        "asked": conditions.questions,
+        "budget_tokens": conditions.budget_tokens,
         "recall": {
             "overall": _plain_row(report.overall),
             "categories": [_plain_row(row) for row in report.categories],
@@ -204,7 +209,7 @@ def table(report: Report, *, timings: bool) -> str:
         *(_recall_line(row, width) for row in rows),
         "",
         f"search by vector against exact cosines, recall@10: {100 * report.exact:.1f}% "
-        f"({report.exact_questions} questions, {report.settings.model})",
+        f"({report.exact_questions} questions, {report.conditions.model})",
         "",
         f"{'a context':14}{'first (cold)':>24}{'following (warm)':>24}",
         f"{'':14}{'mean':>12}{'p95':>12}{'mean':>12}{'p95':>12}",
