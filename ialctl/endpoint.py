@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.aws.embedded import endpoint_folder
 from core.errors import LocalEndpointError
 from core.local.endpoint import EndpointState, LocalEndpoint
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def local_endpoint(context: AppContext) -> LocalEndpoint:
     """The embedded endpoint of this project."""
-    folder = context.settings.project_state_dir / "endpoint"
+    folder = endpoint_folder(context.settings)
     return LocalEndpoint(folder, context.clock, context.ids)
 
 

@@ -50,7 +50,7 @@ _WORD_WEIGHT, _STEM_WEIGHT, _PIECES_WEIGHT = 1.0, 0.8, 1.0
 # Short words are articles, pronouns and the like in many languages: half weight. So that a text
 # of nothing but these, or of signs, still has a vector, their weight is little and not none.
 _SHORT_LETTERS, _SHORT_WEIGHT, _LITTLE_WEIGHT = 3, 0.5, 0.1
-_CACHED_WORDS = 4096
+_CACHED_WORDS = 2048
 # English words that say little of what a text is about (and what an apostrophe leaves of them).
 # A list of its own, not the lexical search's: stored vectors of `hashing-v1` depend on every word.
 FUNCTION_WORDS = frozenset(

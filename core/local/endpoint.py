@@ -22,9 +22,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from core.aws.embedded import Instance, data_folder, read_instance, write_instance
 from core.clock import SYSTEM_CLOCK, Clock, Ids, new_id
 from core.errors import LocalEndpointError, LockHeldError, StorageError
-from core.local.instance import Instance, data_folder, read_instance, write_instance
 from core.local.runner import EXIT_TAKEN
 from core.settings import child_environment
 

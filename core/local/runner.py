@@ -16,8 +16,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from core.aws.embedded import Instance, data_folder, write_instance
 from core.clock import SYSTEM_CLOCK, Clock, iso
-from core.local.instance import Instance, data_folder, write_instance
 from core.settings import set_environment
 
 HOST = "127.0.0.1"

@@ -15,6 +15,7 @@ from core.memory.index.copies import Copies
 from core.memory.index.reader import IndexReader
 from core.memory.index.rows import Indexed
 from core.memory.index.writer import IndexWriter
+from core.memory.model import Appended
 from core.memory.saving import Saver
 from core.memory.store import ConversationStore
 
@@ -88,6 +89,17 @@ class Catching:
                 total = total.plus(self._index(user_id, some, bare))
             each(len(places))
         return total
+
+    def index_stored(
+        self, user_id: str, appended: Sequence[Appended]
+    ) -> tuple[Consumed, tuple[str, ...]]:
+        """Indexes messages that were just stored; answers the cost, and what could not be done."""
+        return self._saver.index_stored(user_id, appended)
+
+    def make_up(self, user_id: str) -> tuple[Consumed, tuple[str, ...]]:
+        """As `catch_up`, in the same words as `index_stored`."""
+        done = self.catch_up(user_id)
+        return done.consumed, done.missing
 
     def _index(self, user_id: str, places: Sequence[str], bare: Collection[str]) -> CaughtUp:
         read = self._store.read_places(user_id, places)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.aws.capacity import Consumed
-from core.aws.session import AwsSession
+from core.aws.embedded import open_session
 from core.errors import UsageError
 from core.memory.asynchronous import in_thread
 from core.memory.bedrock_embeddings_optimized import OptimizedBedrockEmbeddings
@@ -225,9 +225,14 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
 
 
 def default_parts() -> Parts:
-    """The parts that this process's settings name; sends nothing yet."""
+    """The parts that this process's settings name; sends nothing yet.
+
+    Raises:
+        SettingsError: the settings can't be used.
+        LocalEndpointError: the target is the local one, and it does not run.
+    """
     settings = load_settings().settings
-    return open_parts(settings, AwsSession(settings))
+    return open_parts(settings, open_session(settings))
 
 
 def _context(gathered: Gathered, budget_tokens: int) -> Context:

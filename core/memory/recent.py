@@ -10,7 +10,7 @@ from core.clock import Clock
 from core.memory.model import Message
 
 MAX_AGE_S = 30.0
-MAX_MESSAGES = 1000
+MAX_MESSAGES = 500
 MAX_CHARACTERS = 8 * 1024 * 1024
 
 

@@ -67,7 +67,7 @@ class Saver:
             UsageError: something about a message can't be stored.
         """
         embedding = self._pool.submit(self.embed, messages)
-        appended = list(self._store.append_many(messages))
+        appended = self._store.append_many(messages)
         history = side_by_side(a.consumed for a in appended)
         embedded = embedding.result()
         fresh = [
@@ -77,6 +77,18 @@ class Saver:
         index, trouble = self.index(user_id, fresh)
         missing = tuple(note for note in (embedded.missing, trouble) if note)
         return Saved(tuple(appended), history, index, missing)
+
+    def index_stored(
+        self, user_id: str, appended: Sequence[Appended]
+    ) -> tuple[Consumed, tuple[str, ...]]:
+        """Embeds and indexes messages that stand in the history already."""
+        embedded = self.embed([a.message for a in appended])
+        fresh = [
+            Indexed(a.message, a.place, vector)
+            for a, vector in zip(appended, embedded.vectors, strict=True)
+        ]
+        consumed, trouble = self.index(user_id, fresh)
+        return consumed, tuple(note for note in (embedded.missing, trouble) if note)
 
     def index(self, user_id: str, indexed: Iterable[Indexed]) -> tuple[Consumed, str | None]:
         """Puts stored messages into the index, with those that could not be put there before."""

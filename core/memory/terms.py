@@ -41,7 +41,7 @@ def date_words(timestamp_us: int) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=4096)
 def _term(word: str) -> str | None:
     plain = unicodedata.normalize("NFKC", word).lower().replace("’", "'")
     if plain in STOP_WORDS:

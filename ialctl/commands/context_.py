@@ -40,11 +40,12 @@ def register(app: typer.Typer) -> None:
         budget: _Budget = None,
     ) -> None:
         """Show the context that an agent would get, and what it cost to read."""
-        from core.memory.opening import context_builder, open_store
+        from core.memory.context_engine_optimized import OptimizedContextEngine
+        from core.memory.parts import open_parts
 
-        tokens = context.settings.token_budget if budget is None else budget
-        with open_store(context.session, context.settings.project, context.clock) as store:
-            built = context_builder(store, context.clock).build(query, user, session, tokens)
+        parts = open_parts(context.settings, context.session, context.clock)
+        with OptimizedContextEngine(parts) as engine:
+            built = engine.build_context(query, user, session, budget)
         _show(context, built)
 
 
@@ -60,7 +61,5 @@ def _show(context: AppContext, built: Context) -> None:
         f"{built.searched} searched; {used.read_units:g} read units, {used.requests} requests in "
         f"{used.rounds} rounds, {built.timings_ms['total']:.0f} ms"
     )
-    if not built.complete:
-        context.output.warn(
-            f"Only the newest {built.searched} messages were searched; older ones were not."
-        )
+    for note in built.missing:
+        context.output.warn(note)

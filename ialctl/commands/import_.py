@@ -85,7 +85,7 @@ def _run(context: AppContext, job: ImportJob) -> ImportResult:
     from core.errors import InterruptedRunError
     from core.memory.importing.formats import choose_format, read
     from core.memory.importing.source import open_source
-    from core.memory.opening import open_store
+    from core.memory.parts import open_parts
     from ialctl.interrupts import stop_wish
     from ialctl.progress import ByteProgress
 
@@ -94,12 +94,13 @@ def _run(context: AppContext, job: ImportJob) -> ImportResult:
         opened = (
             nullcontext(None)
             if job.plan.dry_run
-            else open_store(context.session, context.settings.project, context.clock)
+            else open_parts(context.settings, context.session, context.clock)
         )
-        with opened as store, ByteProgress(context, source.total_bytes) as progress:
+        with opened as parts, ByteProgress(context, source.total_bytes) as progress:
             importer = job.importer(
-                store,
+                parts.store if parts else None,
                 job.checkpoint(source, file_format, context.settings, _where(context, job.plan)),
+                parts.catching if parts else None,
                 on_failure=lambda bad: context.output.warn(
                     f"{job.unit(file_format)} {bad.number}: {bad.reason}"
                 ),
@@ -132,6 +133,8 @@ def _show(context: AppContext, job: ImportJob, result: ImportResult) -> None:
         "expires_at": job.plan.defaults.expires_at,
     }
     context.output.result("import", data, lambda: plain(_summary(job, result)))
+    for note in result.missing:
+        context.output.warn(note)
 
 
 _RENAMED = frozenset({"failures"})
@@ -152,6 +155,7 @@ def _summary(job: ImportJob, result: ImportResult) -> str:
         units = result.consumed
         lines.append(
             f"{units.write_units:.0f} write units ({units.index_write_units:.0f} of them for "
-            f"indexes), {units.requests} requests"
+            f"indexes), {units.requests} requests; {result.indexing.write_units:.0f} more for the "
+            f"index of the messages"
         )
     return "\n".join(lines)

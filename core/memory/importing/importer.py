@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from core.aws.capacity import NOTHING, Consumed
 from core.clock import SYSTEM_CLOCK, Clock
@@ -35,7 +36,8 @@ class ImportResult:
 
     `already` messages were in the table before, `resumed` of them known from an earlier run's
     checkpoint. `undated` are those stored that came without a time. `failures` holds the first
-    of the `failed` records that could not be used.
+    of the `failed` records that could not be used. `indexing` is what the index cost, besides;
+    `missing` says in sentences what of it could not be done.
     """
 
     records: int = 0
@@ -46,6 +48,8 @@ class ImportResult:
     failed: int = 0
     failures: tuple[Bad, ...] = ()
     consumed: Consumed = NOTHING
+    indexing: Consumed = NOTHING
+    missing: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -59,11 +63,25 @@ class _Tally:
     failed: int = 0
     failures: list[Bad] = field(default_factory=list)
     consumed: Consumed = NOTHING
+    indexing: Consumed = NOTHING
+    missing: dict[str, None] = field(default_factory=dict)
 
 
 _Step = tuple[int, Message | Bad]
 """A record's number in its file, and what came of it."""
 _Outcome = Appended | Bad | None
+
+
+class Indexing(Protocol):
+    """What puts stored messages into the index; answers what that cost, and what is missing."""
+
+    def index_stored(
+        self, user_id: str, appended: Sequence[Appended]
+    ) -> tuple[Consumed, tuple[str, ...]]:
+        """Indexes messages that were just stored."""
+
+    def make_up(self, user_id: str) -> tuple[Consumed, tuple[str, ...]]:
+        """Indexes whatever of the user's messages is not."""
 
 
 class Importer:
@@ -77,14 +95,16 @@ class Importer:
         self,
         store: ConversationStore | None,
         checkpoint: Checkpoint | None = None,
+        indexing: Indexing | None = None,
         *,
         on_failure: Callable[[Bad], None] = lambda _: None,
         on_progress: Callable[[ImportResult], None] = lambda _: None,
         stopped: Callable[[], bool] = lambda: False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """An importer into `store`; None is enough for a dry run."""
+        """An importer into `store`; None is enough for a dry run. `indexing` None: none is done."""
         self._store = store
+        self._indexing = indexing
         self._checkpoint = checkpoint
         self._on_failure = on_failure
         self._on_progress = on_progress
@@ -109,6 +129,8 @@ class Importer:
             self._on_progress(self.so_far())
         if self._tally.records == self._tally.failed:
             raise self._nothing_usable()
+        if self._tally.already or self._tally.missing:
+            self._catch_up(plan)
         if self._checkpoint and not plan.dry_run:
             self._checkpoint.clear()
         return self.so_far()
@@ -125,6 +147,8 @@ class Importer:
             tally.failed,
             tuple(tally.failures),
             tally.consumed,
+            tally.indexing,
+            tuple(tally.missing),
             self._clock.monotonic() - self._begin_s,
         )
 
@@ -155,16 +179,37 @@ class Importer:
 
     def _take(self, batch: list[_Step], plan: ImportPlan) -> None:
         last: Message | None = None
+        fresh: list[Appended] = []
         try:
             for outcome in self._outcomes(batch, plan):
                 if outcome is None:
                     self._check_stopped()
                     break
                 self._count(outcome, plan)
+                if isinstance(outcome, Appended) and outcome.new:
+                    fresh.append(outcome)
                 last = outcome.message if isinstance(outcome, Appended) else last
         finally:
-            # Whatever ended the batch: the records before it are acknowledged.
+            # Whatever ended the batch: the records before it are acknowledged, and indexed before
+            # the checkpoint passes them.
+            self._index(fresh, plan)
             self._save(last, plan)
+
+    def _index(self, fresh: list[Appended], plan: ImportPlan) -> None:
+        if self._indexing is None or plan.dry_run or not fresh:
+            return
+        self._indexed(*self._indexing.index_stored(plan.defaults.user_id, fresh))
+
+    def _catch_up(self, plan: ImportPlan) -> None:
+        """A run before may have been killed between a message and its place in the index."""
+        if self._indexing is None or plan.dry_run:
+            return
+        self._tally.missing.clear()
+        self._indexed(*self._indexing.make_up(plan.defaults.user_id))
+
+    def _indexed(self, consumed: Consumed, missing: Iterable[str]) -> None:
+        self._tally.indexing += consumed
+        self._tally.missing.update(dict.fromkeys(missing))
 
     def _outcomes(self, batch: list[_Step], plan: ImportPlan) -> Iterator[_Outcome]:
         if plan.dry_run or self._store is None:

@@ -9,7 +9,7 @@ from core.errors import UsageError
 from core.memory import keys
 from core.memory.importing.checkpoint import Checkpoint
 from core.memory.importing.drafts import Defaults
-from core.memory.importing.importer import Importer, ImportPlan
+from core.memory.importing.importer import Importer, ImportPlan, Indexing
 from core.memory.importing.source import Source
 from core.memory.store import ConversationStore
 from core.settings import Settings
@@ -29,10 +29,14 @@ class ImportJob:
     plan: ImportPlan
 
     def importer(
-        self, store: ConversationStore | None, checkpoint: Checkpoint | None, **hooks: Any
+        self,
+        store: ConversationStore | None,
+        checkpoint: Checkpoint | None,
+        indexing: Indexing | None,
+        **hooks: Any,
     ) -> Importer:
         """The importer that does the job."""
-        return Importer(store, checkpoint, **hooks)
+        return Importer(store, checkpoint, indexing, **hooks)
 
     def checkpoint(
         self, source: Source, file_format: str, settings: Settings, where: str

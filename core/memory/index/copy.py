@@ -30,7 +30,7 @@ T = TypeVar("T", bound=Hashable)
 
 LAG_US = 60 * MICROSECONDS
 """Longer than an index, or a read that is not consistent, lags behind in any good hour."""
-_GROW = 256
+_GROW = 64
 _ROLES = 256
 _DAY_US = 86_400 * MICROSECONDS
 # What a row takes beside its columns: its place in the dictionary of places.
@@ -106,7 +106,7 @@ class UserIndex:
     @property
     def bytes(self) -> int:
         """About what all this takes in memory."""
-        columns = sum(column.nbytes for column in self._columns.values())
+        columns = sum(column[: self._count].nbytes for column in self._columns.values())
         held = self.terms.bytes + self.known.bytes + self.vectors.bytes
         return columns + held + self._count * _ROW_BYTES
 
@@ -336,8 +336,8 @@ class UserIndex:
     def _room(self, rows: int) -> None:
         if rows <= len(self._columns["times"]):
             return
-        # By an eighth, not by doubling: what is reserved and not used counts as well.
-        size = max(rows, len(self._columns["times"]) * 9 // 8 + _GROW)
+        # Pages of zeros that nobody wrote to take no memory: room to spare costs nothing.
+        size = max(rows, len(self._columns["times"]) * 2)
         for name, old in self._columns.items():
             made = np.zeros((size, *old.shape[1:]), old.dtype)
             made[: self._count] = old[: self._count]

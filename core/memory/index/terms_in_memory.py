@@ -1,12 +1,54 @@
-"""Which terms stand in which rows, in memory: a large sorted list and a small one beside it."""
+"""Which terms stand in which rows, in memory: a large packed list and a small one beside it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 _SMALL, _WAITING = 4096, 128
-_Columns = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.uint8]]
+# The small list goes into the large one when it has grown to so much of it.
+_SHARE = 16
+
+Rows = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class _Lists:
+    """Rows and counts of all terms, one after the other; `ends` says where each term's end."""
+
+    terms: npt.NDArray[np.uint32]
+    ends: npt.NDArray[np.uint32]
+    rows: Rows
+    counts: Counts
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def bytes(self) -> int:
+        """What the arrays take."""
+        return sum(a.nbytes for a in (self.terms, self.ends, self.rows, self.counts))
+
+    def of(self, term: int) -> tuple[Rows, Counts]:
+        """The postings of a term."""
+        at = int(np.searchsorted(self.terms, np.uint32(term)))
+        if at == len(self.terms) or self.terms[at] != term:
+            return self.rows[:0], self.counts[:0]
+        begin = int(self.ends[at - 1]) if at else 0
+        end = int(self.ends[at])
+        return self.rows[begin:end], self.counts[begin:end]
+
+    def columns(self) -> _Columns:
+        """The postings, a term each."""
+        lengths = np.diff(self.ends, prepend=np.uint32(0))
+        return np.repeat(self.terms, lengths), self.rows, self.counts
+
+
+_Columns = tuple[npt.NDArray[np.uint32], Rows, Counts]
 
 
 class TermLists:
@@ -14,14 +56,15 @@ class TermLists:
     one, so that a message more costs no sorting of all. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._large: _Columns = _EMPTY
-        self._small: _Columns = _EMPTY
+        self._large = _EMPTY
+        self._small = _EMPTY
         self._new: list[_Columns] = []
 
     @property
     def bytes(self) -> int:
         """What the lists take."""
-        return sum(c.nbytes for part in (self._large, self._small, *self._new) for c in part)
+        waiting = sum(column.nbytes for columns in self._new for column in columns)
+        return self._large.bytes + self._small.bytes + waiting
 
     def add(
         self,
@@ -35,34 +78,36 @@ class TermLists:
         if len(self._new) > _WAITING:
             self._tidy()
 
-    def postings(self, term: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
-        """The rows that hold a term, and how often each does."""
+    def postings(self, term: int) -> tuple[Rows, Counts]:
+        """The rows that hold a term, and how often each does; a row may come twice."""
         self._tidy()
-        found = [_of(part, term) for part in (self._large, self._small)]
-        return np.concatenate([r for r, _ in found]), np.concatenate([c for _, c in found])
+        rows, counts = self._large.of(term)
+        more, their_counts = self._small.of(term)
+        return np.concatenate([rows, more]), np.concatenate([counts, their_counts])
 
     def _tidy(self) -> None:
         if not self._new:
             return
-        self._small = _sorted([self._small, *self._new])
+        self._small = _packed([self._small.columns(), *self._new])
         self._new = []
-        if len(self._small[0]) > _SMALL + len(self._large[0]) // 16:
-            self._large = _sorted([self._large, self._small])
+        if len(self._small) > _SMALL + len(self._large) // _SHARE:
+            self._large = _packed([self._large.columns(), self._small.columns()])
             self._small = _EMPTY
 
 
-_EMPTY: _Columns = (np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.uint8))
+def _packed(parts: Sequence[_Columns]) -> _Lists:
+    terms = np.concatenate([part[0] for part in parts])
+    order = np.argsort(terms, kind="stable").astype(np.uint32)
+    terms = terms[order]
+    begins = np.flatnonzero(np.diff(terms, prepend=terms[:1] + 1)).astype(np.uint32)
+    return _Lists(
+        terms[begins],
+        np.append(begins[1:], np.uint32(len(terms))).astype(np.uint32),
+        np.concatenate([part[1] for part in parts])[order],
+        np.concatenate([part[2] for part in parts])[order],
+    )
 
 
-def _sorted(parts: list[_Columns]) -> _Columns:
-    terms = np.concatenate([p[0] for p in parts])
-    rows = np.concatenate([p[1] for p in parts])
-    counts = np.concatenate([p[2] for p in parts])
-    order = np.argsort(terms, kind="stable")
-    return terms[order], rows[order], counts[order]
-
-
-def _of(part: _Columns, term: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
-    terms, rows, counts = part
-    begin, end = np.searchsorted(terms, np.array((term, term + 1), np.uint32))
-    return rows[begin:end], counts[begin:end]
+_EMPTY = _Lists(
+    np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.uint8)
+)

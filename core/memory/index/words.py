@@ -16,7 +16,7 @@ from core.memory.index.corpus import BoolArray, Corpus, FloatArray, Integers
 from core.memory.index.names import is_role
 from core.memory.terms import terms
 
-_CACHED_TERMS = 8192
+_CACHED_TERMS = 4096
 _Scores = npt.NDArray[np.float64]
 
 
