@@ -2,11 +2,13 @@
 
 A content that does not fit into one item is compressed; what still does not fit is split into
 parts that stand in a partition of their own. The head is written last, so that a crash leaves
-parts without a head, which nobody reads, and never a head without its parts.
+parts without a head, which nobody reads, and never a head without its parts. Before the parts a
+note of them is written, so that parts which no head names are found by who deletes them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,14 +43,19 @@ READ_ATTRIBUTES = (
     "metadata",
 )
 _HASH_CHARS = 16
+_NOTE_OUTLIVES_S = 7 * 86_400
 
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """The items that make up a message: the head, whose sort key is still open, and its parts."""
+    """The items that make up a message: the head, whose sort key is still open, and its parts.
+
+    `note` says that there are parts; None where there are none.
+    """
 
     head: Item
     parts: tuple[Item, ...] = ()
+    note: Item | None = None
 
 
 def to_items(message: Message) -> StoredMessage:
@@ -75,7 +82,7 @@ def to_items(message: Message) -> StoredMessage:
     if len(packed) <= room:
         return StoredMessage({**head, "content_z": packed})
     parts = _parts(message, packed)
-    return StoredMessage({**head, "content_parts": len(parts)}, parts)
+    return StoredMessage({**head, "content_parts": len(parts)}, parts, _note(message))
 
 
 def from_item(item: Mapping[str, Any], parts: Sequence[bytes] = ()) -> Message:
@@ -165,6 +172,22 @@ def _parts(message: Message, packed: bytes) -> tuple[Item, ...]:
         }
         for number, begin in enumerate(range(0, len(packed), PART_BYTES))
     )
+
+
+def _note(message: Message) -> Item:
+    # No attribute `timestamp`: the indexes of messages must not list it.
+    digest = hashlib.sha256(message.message_id.encode()).hexdigest()[:_HASH_CHARS]
+    note: dict[str, Any] = {
+        "user_date": keys.notes_partition(message.user_id),
+        "timestamp_type": f"{message.timestamp_us:016d}#{keys.encoded(message.role)}#{digest}",
+        "message_id": message.message_id,
+        "session_id": message.session_id,
+        "content_hash": content_hash(message.content),
+    }
+    if message.expires_at is not None:
+        # As long as a part may stand: DynamoDB deletes what has expired in no order.
+        note["ttl"] = message.expires_at + _NOTE_OUTLIVES_S
+    return note
 
 
 def _content(item: Mapping[str, Any], parts: Sequence[bytes]) -> str:

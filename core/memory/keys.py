@@ -55,6 +55,11 @@ def parts_partition(user_id: str, message_id: str) -> str:
     return f"{encoded(user_id)}#parts#{encoded(message_id)}"
 
 
+def notes_partition(user_id: str) -> str:
+    """The partition of the notes that say which messages of a user have parts."""
+    return f"{encoded(user_id)}#parts"
+
+
 def sort_keys(message: Message) -> Iterator[str]:
     """Where a message may stand, in order of preference; the same ones at every try."""
     plain = f"{message.timestamp_us:016d}#{encoded(message.role)}"

@@ -66,7 +66,9 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             if standing is not None:
                 # Its parts stay as they are: written again they would expire with this message.
                 return self._found(message, standing, consumed)
-            # A head stands for complete parts: they go first.
+            # A head stands for complete parts: they go first, and the note of them before.
+            if stored.note is not None:
+                consumed += self._table.put(stored.note).consumed
             consumed += self._table.batch_write(stored.parts)
         for sort_key in keys.sort_keys(message):
             put = self._table.put_new({**stored.head, "timestamp_type": sort_key})
@@ -91,6 +93,14 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         `function` must not read from this store: reads wait for the same threads.
         """
         return self._pool.map(function, things)
+
+    def forget(self, gone: Callable[[Message], bool]) -> None:
+        """Drops what this process still knows of messages that were deleted from the table."""
+        self._recent.forget(gone)
+
+    def own_places(self, user_id: str) -> list[tuple[Message, str]]:
+        """What this process wrote of a user a moment ago, each with its sort key."""
+        return self._recent.placed(lambda m: m.user_id == user_id)
 
     def contains(self, message: Message) -> bool:
         """Whether a message of this id stands at this time in this role."""

@@ -24,7 +24,7 @@ import numpy as np
 from core.aws.capacity import Consumed, in_turn
 from core.aws.codec import Item
 from core.aws.requests import Key, KeyRange, Query
-from core.aws.table import Table
+from core.aws.table import Table, query_pages
 from core.errors import DamagedError
 from core.memory.index.block import NEVER, Block, Postings
 from core.memory.index.packing import (
@@ -122,7 +122,16 @@ class IndexPartition:
         while pages[-1].next_key is not None and len(pages) < MAX_PAGES:
             pages.append(self._table.query(query, pages[-1].next_key))
         items = [item for page in pages for item in page.items]
-        return _read(items, in_turn(p.consumed for p in pages), pages[-1].next_key is None)
+        return _read(items, in_turn(p.consumed for p in pages), complete=pages[-1].next_key is None)
+
+    def read_exactly(self, user_id: str, since: str = LOG) -> Read:
+        """All runs from a key on as they stand this moment, in as many pages as there are."""
+        query = Query(
+            partition_of(user_id), KeyRange(low=since, high=LOG + _END), consistent=True
+        )
+        pages = list(query_pages(self._table, query))
+        items = [item for page in pages for item in page.items]
+        return _read(items, in_turn(p.consumed for p in pages), complete=True)
 
     def newest_terms(self, user_id: str, segments: int) -> Terms:
         """The terms of so many newest segments, in one request."""
@@ -189,7 +198,7 @@ def _with_expiry(item: dict[str, Any], block: Block) -> Item:
     return item
 
 
-def _read(items: Sequence[Mapping[str, Any]], consumed: Consumed, complete: bool) -> Read:
+def _read(items: Sequence[Mapping[str, Any]], consumed: Consumed, *, complete: bool) -> Read:
     runs, damaged = [], []
     for item in sorted(items, key=lambda i: str(i["embedding_id"])):
         try:

@@ -1,4 +1,4 @@
-"""Which terms stand in which rows, in memory: a large packed list and a small one beside it."""
+"""Which terms stand in which rows, in memory: packed lists, the last of which still grows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_SMALL, _WAITING = 4096, 128
-# The small list goes into the large one when it has grown to so much of it.
-_SHARE = 16
+_WAITING = 128
+_FULL = 32_768
+"""Postings of a list that is full: a thousand messages or so."""
 
 Rows = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.uint8]
@@ -52,11 +52,14 @@ _Columns = tuple[npt.NDArray[np.uint32], Rows, Counts]
 
 
 class TermLists:
-    """Postings that grow. What is new waits unsorted, then goes to a small list, then to the large
-    one, so that a message more costs no sorting of all. Not thread-safe."""
+    """Postings that grow. Not thread-safe.
+
+    What is new waits unsorted, then goes to a small list that is sorted anew; one that is full is
+    left as it is. So a message more costs no sorting of all, nor memory for it.
+    """
 
     def __init__(self) -> None:
-        self._large = _EMPTY
+        self._full: list[_Lists] = []
         self._small = _EMPTY
         self._new: list[_Columns] = []
 
@@ -64,7 +67,7 @@ class TermLists:
     def bytes(self) -> int:
         """What the lists take."""
         waiting = sum(column.nbytes for columns in self._new for column in columns)
-        return self._large.bytes + self._small.bytes + waiting
+        return sum(part.bytes for part in (*self._full, self._small)) + waiting
 
     def add(
         self,
@@ -81,17 +84,16 @@ class TermLists:
     def postings(self, term: int) -> tuple[Rows, Counts]:
         """The rows that hold a term, and how often each does; a row may come twice."""
         self._tidy()
-        rows, counts = self._large.of(term)
-        more, their_counts = self._small.of(term)
-        return np.concatenate([rows, more]), np.concatenate([counts, their_counts])
+        found = [part.of(term) for part in (*self._full, self._small)]
+        return np.concatenate([rows for rows, _ in found]), np.concatenate([n for _, n in found])
 
     def _tidy(self) -> None:
         if not self._new:
             return
         self._small = _packed([self._small.columns(), *self._new])
         self._new = []
-        if len(self._small) > _SMALL + len(self._large) // _SHARE:
-            self._large = _packed([self._large.columns(), self._small.columns()])
+        if len(self._small) > _FULL:
+            self._full.append(self._small)
             self._small = _EMPTY
 
 

@@ -57,7 +57,11 @@ class IndexWriter:
     def remove(self, user_id: str, places: Sequence[str]) -> Consumed:
         """Takes messages out: tells other processes, then rewrites what still names them."""
         index = self._copies.of(user_id)
-        consumed = NOTHING
+        read = self._partition.read_exactly(user_id)
+        consumed = read.consumed
+        with index.lock:
+            # A removal holds only for keys below its own, whatever the clocks of others say.
+            index.newest_us = max(index.newest_us, time_of(read.last) if read.last else 0)
         for some in batches(places, SEGMENT_ROWS):
             removal = removal_of(some)
             key = self._next_key(index, "x")
@@ -73,11 +77,14 @@ class IndexWriter:
         index = self._copies.of(user_id)
         with index.lock:
             runs = {key: rows for key, rows in index.unsealed.items() if self._ours(rows)}
-            if sum(map(len, runs.values())) < SEGMENT_ROWS:
-                return NOTHING
+        if sum(map(len, runs.values())) < SEGMENT_ROWS:
+            return NOTHING
+        consumed = self._drop_foreign(index, runs)
+        if sum(map(len, runs.values())) < SEGMENT_ROWS:
+            return consumed
+        with index.lock:
             whole = _standing(index, joined([runs[key] for key in sorted(runs)]))
         newest = max(runs)
-        consumed = NOTHING
         if len(whole):
             consumed += self._put_segment(user_id, time_of(newest), whole)
         with index.lock:
@@ -105,10 +112,26 @@ class IndexWriter:
                 index.unsealed[key] = rows
         return consumed + self.seal(user_id)
 
+    def _drop_foreign(self, index: UserIndex, runs: dict[str, Rows]) -> Consumed:
+        """Leaves out the runs that do not stand any more: sealed by somebody else, or forgotten.
+
+        Sealed from memory, what was forgotten would come back.
+        """
+        read = self._partition.read_exactly(index.user_id, min(runs))
+        standing = {run.key for run in read.runs}
+        with index.lock:
+            for run in read.runs:
+                if kind_of(run.key) == "x":
+                    index.apply(run.key, time_of(run.key), run.block)
+            for key in [key for key in runs if key not in standing]:
+                del runs[key]
+                index.unsealed.pop(key, None)
+        return read.consumed
+
     def _put_segment(self, user_id: str, at_us: int, rows: Rows) -> Consumed:
         key, consumed = self._partition.put_segment(user_id, at_us, rows.block, rows.terms)
         # Somebody may have removed a message since its row was read here.
-        late = self._partition.read(user_id, after=key)
+        late = self._partition.read_exactly(user_id, f"{key} ")
         consumed += late.consumed
         gone = {
             run.block.place(n)
@@ -122,7 +145,7 @@ class IndexWriter:
 
     def _rewrite(self, user_id: str, gone: set[str]) -> Consumed:
         """Writes every run that names one of the places anew, without it."""
-        read = self._partition.read(user_id)
+        read = self._partition.read_exactly(user_id)
         consumed = read.consumed
         hit = [
             run
