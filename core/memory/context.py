@@ -59,7 +59,8 @@ class Context:
 
     `searched` messages were looked at for matches; `complete` is False where others were not.
     `missing` says in a sentence each what could not be had: the search by meaning while the
-    embedder is down, say. `embeddings_made` counts calls for vectors that no cache had.
+    embedder is down, say. `embeddings_made` counts texts whose vectors no cache had; `cached`: the
+    whole context was kept from before, and consumed nothing.
     `timings_ms` holds how long each part took, and the whole.
     """
 
@@ -73,6 +74,7 @@ class Context:
     timings_ms: Mapping[str, float]
     missing: tuple[str, ...] = ()
     embeddings_made: int = 0
+    cached: bool = False
 
 
 @dataclass(frozen=True)

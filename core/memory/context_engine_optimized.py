@@ -11,7 +11,7 @@ tables, bounded in bytes and brought up to date at every context.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from core.aws.capacity import Consumed
 from core.aws.embedded import open_session
 from core.errors import UsageError
+from core.llm.cached import CachedEmbedder
 from core.memory.asynchronous import in_thread
 from core.memory.bedrock_embeddings_optimized import OptimizedBedrockEmbeddings
 from core.memory.context import Context, ContextBuilder, assemble, check_question
@@ -26,6 +27,7 @@ from core.memory.gathering import Gathered, Question
 from core.memory.lexical import LexicalRetriever
 from core.memory.memory_manager_optimized import OptimizedMemoryManager
 from core.memory.metrics import Durations, Totals
+from core.memory.model import Message
 from core.memory.parts import Parts, open_parts
 from core.memory.saving import Saved
 from core.settings import load_settings
@@ -103,15 +105,26 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
         """
         budget = self._parts.options.token_budget if budget_tokens is None else budget_tokens
         check_question(query, user_id, session_id, budget)
-        gathered = self._parts.gatherer.gather(Question(query, user_id, session_id))
-        if gathered.indexed:
-            context = _context(gathered, budget)
+        kept = self._parts.contexts
+        if kept is None:
+            context = self._build(query, user_id, session_id, budget)
         else:
-            context = self._without_index(gathered, query, user_id, session_id, budget)
+            question = (query, user_id, session_id, budget)
+            context = kept.get_or_build(question, lambda: self._build(*question))
         self._builds.add(context.timings_ms["total"])
         self._searches.add(context.timings_ms.get("search", 0.0))
         self._totals.add("contexts", context.consumed)
+        if context.cached:
+            self._totals.add("cached")
         return context
+
+    def _build(
+        self, query: str, user_id: str, session_id: str | None, budget_tokens: int
+    ) -> Context:
+        gathered = self._parts.gatherer.gather(Question(query, user_id, session_id))
+        if gathered.indexed:
+            return _context(gathered, budget_tokens)
+        return self._without_index(gathered, query, user_id, session_id, budget_tokens)
 
     async def build_context_async(
         self,
@@ -165,6 +178,20 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
             )
         )
 
+    def import_messages(self, user_id: str, messages: Sequence[Message]) -> Saved:
+        """Stores and indexes many messages of one user that have times and ids of their own.
+
+        May be done again: what stands already is found, not doubled, and is indexed if it was not.
+
+        Raises:
+            UsageError: a message is another user's, or can't be stored.
+        """
+        return self._parts.saver.save_many(user_id, messages)
+
+    async def import_messages_async(self, user_id: str, messages: Sequence[Message]) -> Saved:
+        """As `import_messages`, without blocking the event loop."""
+        return await in_thread(lambda: self.import_messages(user_id, messages))
+
     def find(self, query: str, user_id: str, limit: int = 50) -> Matches:
         """The messages of a user that bear on a question, best first, by words and vectors.
 
@@ -184,11 +211,16 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
             gathered.timings_ms,
         )
 
+    async def find_async(self, query: str, user_id: str, limit: int = 50) -> Matches:
+        """As `find`, without blocking the event loop."""
+        return await in_thread(lambda: self.find(query, user_id, limit))
+
     def get_performance_metrics(self) -> dict[str, Any]:
         """What this engine did since it was made; times of the last 4,096 contexts.
 
         `avg_context_build_ms`, `avg_embedding_search_ms`; `p50`, `p95`, `p99_context_build_ms`;
-        `cache_hit_rate` of vectors asked for; `memory_bytes_per_session` and `memory_bytes` of
+        `cache_hit_rate` of contexts and questions' vectors; `cache` how the contexts' cache and
+        Redis are doing (None without Redis); `memory_bytes_per_session` and `memory_bytes` of
         users' copies; `consumption` in read and write units and requests, by what for.
         """
         p50, p95, p99 = self._builds.quantiles(_QUANTILES)
@@ -201,7 +233,8 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
             "p50_context_build_ms": p50,
             "p95_context_build_ms": p95,
             "p99_context_build_ms": p99,
-            "cache_hit_rate": self._parts.hit_rate(),
+            "cache_hit_rate": self._hit_rate(),
+            "cache": self._cache_state(),
             "memory_bytes": sum(held.values()),
             "memory_bytes_per_session": sum(held.values()) / len(held) if held else 0.0,
             "users_in_memory": len(held),
@@ -210,6 +243,21 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
                 for what, consumed in self._totals.consumed().items()
             },
         }
+
+    def _hit_rate(self) -> float:
+        kept = self._parts.contexts is not None
+        hits = self._totals.count("cached")
+        asked = self._totals.count("contexts") if kept else 0
+        embedder = self._parts.embedder
+        if isinstance(embedder, CachedEmbedder):
+            counts = embedder.statistics()
+            hits += counts.hits + counts.shared
+            asked += counts.hits + counts.shared + counts.misses
+        return hits / asked if asked else 0.0
+
+    def _cache_state(self) -> dict[str, Any] | None:
+        kept = self._parts.contexts
+        return None if kept is None else dataclasses.asdict(kept.stats())
 
     def _without_index(
         self, gathered: Gathered, query: str, user_id: str, session_id: str | None, budget: int

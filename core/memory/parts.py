@@ -14,6 +14,7 @@ from core.llm.cached import CachedEmbedder
 from core.llm.choosing import open_embedder
 from core.llm.embedder import Embedder
 from core.memory.catching_up import Catching
+from core.memory.context_cache import ContextCache, open_context_cache
 from core.memory.gathering import Gatherer
 from core.memory.index.copies import Copies
 from core.memory.index.items import MessageItems
@@ -48,6 +49,9 @@ class Options:
     token_budget: int = 2000
     embed_timeout_s: float = 2.0
     index_memory_bytes: int = 256 * _MIB
+    redis_url: str | None = None
+    context_cache_s: float = 300.0
+    project: str = "ial"
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
@@ -57,6 +61,9 @@ class Options:
             settings.token_budget,
             settings.embed_timeout_s,
             settings.index_memory_mb * _MIB,
+            settings.redis_url,
+            settings.context_cache_s,
+            settings.project,
         )
 
 
@@ -83,12 +90,13 @@ class Parts(AbstractContextManager["Parts"]):
         self.store = ConversationStore(tables.history, clock)
         self.copies = Copies(*model, options.index_memory_bytes)
         self.items = MessageItems(tables.embeddings, *model)
+        self.contexts = _context_cache(options, model, clock)
         partition = IndexPartition(tables.embeddings)
         self.reader = IndexReader(partition, self.copies, self.pool, clock)
         self.writer = IndexWriter(tables.embeddings, self.copies, self.items, model, clock, ids)
         # Messages are embedded once; the cache is for what is asked again, the questions.
         plain = embedder.inner if isinstance(embedder, CachedEmbedder) else embedder
-        self.saver = Saver(self.store, self.writer, plain, self.embedding_pool)
+        self.saver = Saver(self.store, self.writer, plain, self.embedding_pool, self.invalidate)
         self.search = SegmentSearch(self.reader, self.copies, self.items, model, clock)
         self.catching = Catching(self.store, self.reader, self.writer, self.copies, self.saver)
         self.gatherer = Gatherer(
@@ -105,13 +113,15 @@ class Parts(AbstractContextManager["Parts"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def hit_rate(self) -> float:
-        """The part of the texts whose vectors the cache had; 0 without a cache."""
-        statistics = getattr(self.embedder, "statistics", None)
-        return float(statistics().hit_rate) if statistics else 0.0
+    def invalidate(self, user_id: str) -> None:
+        """Forgets contexts that were built of a user, here and in other processes."""
+        if self.contexts is not None:
+            self.contexts.invalidate(user_id)
 
     def close(self) -> None:
         """Ends the threads, once what they do is done."""
+        if self.contexts is not None:
+            self.contexts.close()
         self.store.__exit__()
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.embedding_pool.shutdown(wait=False, cancel_futures=True)
@@ -135,3 +145,12 @@ def open_parts(
     )
     chosen = embedder or open_embedder(settings, session, clock)
     return Parts(tables, chosen, Options.of(settings), clock)
+
+
+def _context_cache(options: Options, model: tuple[str, int], clock: Clock) -> ContextCache | None:
+    if options.redis_url is None:
+        return None
+    name = f"{model[0]}/{model[1]}"
+    return open_context_cache(
+        options.redis_url, options.project, name, options.context_cache_s, clock
+    )

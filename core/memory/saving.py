@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from core.aws.capacity import NOTHING, Consumed, side_by_side
-from core.errors import EmbeddingError, IalError
+from core.aws.table import batches
+from core.errors import EmbeddingError, IalError, UsageError
 from core.llm.embedder import Embedder, FloatArray
 from core.memory.index.rows import Indexed
 from core.memory.index.writer import IndexWriter
@@ -18,6 +19,7 @@ from core.memory.store import ConversationStore
 EMBEDDED_CHARACTERS = 20_000
 """So much of a message is embedded; no model sees more."""
 _OWED_MESSAGES = 10_000
+_AT_ONCE = 384
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,15 @@ class Saved:
     history: Consumed
     index: Consumed
     missing: tuple[str, ...] = ()
+
+    def plus(self, other: Saved) -> Saved:
+        """Both, one after the other."""
+        return Saved(
+            self.appended + other.appended,
+            self.history + other.history,
+            self.index + other.index,
+            tuple(dict.fromkeys((*self.missing, *other.missing))),
+        )
 
 
 @dataclass(frozen=True)
@@ -52,11 +63,14 @@ class Saver:
         writer: IndexWriter,
         embedder: Embedder,
         pool: Executor,
+        invalidate: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`invalidate` is told whose messages were written, before that is acknowledged."""
         self._store = store
         self._writer = writer
         self._embedder = embedder
         self._pool = pool
+        self._invalidate = invalidate
         self._lock = threading.Lock()
         self._owed: dict[str, list[Indexed]] = {}
 
@@ -67,16 +81,35 @@ class Saver:
             UsageError: something about a message can't be stored.
         """
         embedding = self._pool.submit(self.embed, messages)
-        appended = self._store.append_many(messages)
+        try:
+            appended = self._store.append_many(messages)
+            embedded = embedding.result()
+            fresh = [
+                Indexed(a.message, a.place, vector)
+                for a, vector in zip(appended, embedded.vectors, strict=True)
+            ]
+            index, trouble = self.index(user_id, fresh)
+        finally:
+            self._invalidate(user_id)
         history = side_by_side(a.consumed for a in appended)
-        embedded = embedding.result()
-        fresh = [
-            Indexed(a.message, a.place, vector)
-            for a, vector in zip(appended, embedded.vectors, strict=True)
-        ]
-        index, trouble = self.index(user_id, fresh)
         missing = tuple(note for note in (embedded.missing, trouble) if note)
         return Saved(tuple(appended), history, index, missing)
+
+    def save_many(self, user_id: str, messages: Sequence[Message]) -> Saved:
+        """Stores and indexes messages of one user, some hundreds at a time.
+
+        Raises:
+            UsageError: a message is another user's, or can't be stored.
+        """
+        if any(message.user_id != user_id for message in messages):
+            raise UsageError(
+                f"Some of the messages are not of user '{user_id:.60}'.",
+                "Import each user's apart.",
+            )
+        total = Saved((), NOTHING, NOTHING)
+        for some in batches(messages, _AT_ONCE):
+            total = total.plus(self.save(user_id, some))
+        return total
 
     def index_stored(
         self, user_id: str, appended: Sequence[Appended]
@@ -88,6 +121,7 @@ class Saver:
             for a, vector in zip(appended, embedded.vectors, strict=True)
         ]
         consumed, trouble = self.index(user_id, fresh)
+        self._invalidate(user_id)
         return consumed, tuple(note for note in (embedded.missing, trouble) if note)
 
     def index(self, user_id: str, indexed: Iterable[Indexed]) -> tuple[Consumed, str | None]:
