@@ -53,6 +53,9 @@ _Plot = Annotated[
 _Timings = Annotated[
     bool, typer.Option("--timings/--no-timings", help="Whether times are shown and saved.")
 ]
+_Cold = Annotated[
+    bool, typer.Option("--cold", help="Ask each question of an engine that knows nothing.")
+]
 _Keep = Annotated[bool, typer.Option("--keep", help="Keep the users that it stores.")]
 
 
@@ -72,6 +75,7 @@ def register(app: typer.Typer) -> None:
         against: _Against = None,
         tolerance: _Tolerance = 0.5,
         plot: _Plot = None,
+        cold: _Cold = False,
         timings: _Timings = True,
         keep: _Keep = False,
     ) -> None:
@@ -89,7 +93,7 @@ def register(app: typer.Typer) -> None:
         tokens = settings.token_budget if budget is None else budget
         job = evaluation_job(
             open_dataset(dataset, file_format, sys.stdin.buffer).sampled(questions, seed),
-            Plan(settings.project, seed, tokens, keep),
+            Plan(settings.project, seed, tokens, keep, cold),
             against=against,
             tolerance=tolerance,
             save=save,

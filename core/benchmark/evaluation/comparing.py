@@ -24,6 +24,7 @@ _SHARED: Mapping[str, str] = {
     "seed": "seed",
     "questions": "number of questions",
     "budget_tokens": "budget of tokens",
+    "cold": "`--cold`",
 }
 
 
@@ -131,6 +132,7 @@ def _figures(found: Mapping[str, Any]) -> Figures:
             int(found["seed"]),
             int(found["asked"]),
             int(found["budget_tokens"]),
+            bool(found["all_cold"]),
         ),
         {
             (str(row["name"]), depth): float(row["engine"][str(depth)])

@@ -27,6 +27,7 @@ from core.benchmark.evaluation.running import Evaluator, Plan, State
 from core.clock import Clock
 from core.errors import LockHeldError, UsageError
 from core.llm.choosing import open_embedder
+from core.memory.context import check_question
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.parts import open_parts
 from core.settings import EMBEDDERS, Settings
@@ -77,6 +78,7 @@ def evaluation_job(
         StorageError: the saved run can't be read.
         UsageError: something that is asked for can't be done.
     """
+    check_question("?", "nobody", None, plan.budget_tokens)
     if not 0 <= tolerance <= 100:
         raise UsageError(f"--tolerance can't be {tolerance:g}.", "Give 0 to 100 percentage points.")
     if save is not None:

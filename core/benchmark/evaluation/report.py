@@ -57,11 +57,14 @@ class Conditions:
     seed: int
     questions: int
     budget_tokens: int
+    cold: bool
 
     @classmethod
     def of(cls, dataset: Dataset, model: tuple[str, int], plan: Plan) -> Conditions:
         """Those of a run that asks all questions of `dataset`; `model`: name and dimensions."""
-        return cls(dataset.digest, *model, plan.seed, dataset.questions, plan.budget_tokens)
+        return cls(
+            dataset.digest, *model, plan.seed, dataset.questions, plan.budget_tokens, plan.cold
+        )
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,7 @@ def document(report: Report, *, timings: bool) -> dict[str, Any]:
         "seed": conditions.seed,
         "asked": conditions.questions,
         "budget_tokens": conditions.budget_tokens,
+        "all_cold": conditions.cold,
         "recall": {
             "overall": _plain_row(report.overall),
             "categories": [_plain_row(row) for row in report.categories],
@@ -215,7 +219,7 @@ def table(report: Report, *, timings: bool) -> str:
         f"{'':14}{'mean':>12}{'p95':>12}{'mean':>12}{'p95':>12}",
         *(_cost_line(report, name) for name in COUNTED),
     ]
-    return "\n".join([*parts, *(_timing_lines(report.timings) if timings else ())])
+    return "\n".join([*parts, *(_timing_lines(report) if timings else ())])
 
 
 def _recall_line(row: RecallRow, width: int) -> str:
@@ -227,17 +231,29 @@ def _recall_line(row: RecallRow, width: int) -> str:
 
 
 def _cost_line(report: Report, name: str) -> str:
-    spreads = (report.cold.counted[name], report.warm.counted[name])
-    return _line(name.replace("_", " "), spreads, 2)
+    return _line(
+        name.replace("_", " "),
+        [(c.contexts, c.counted[name]) for c in (report.cold, report.warm)],
+        2,
+    )
 
 
-def _timing_lines(timings: Timings) -> list[str]:
+def _timing_lines(report: Report) -> list[str]:
+    timings = report.timings
+    spreads = [
+        (report.cold.contexts, timings.cold_context_ms),
+        (report.warm.contexts, timings.warm_context_ms),
+    ]
     return [
-        _line("milliseconds", (timings.cold_context_ms, timings.warm_context_ms), 1),
+        _line("milliseconds", spreads, 1),
         "",
         f"imported in {timings.import_s:.1f} s; {timings.total_s:.1f} s in all",
     ]
 
 
-def _line(name: str, spreads: Iterable[Spread], digits: int) -> str:
-    return f"{name:14}" + "".join(f"{s.mean:12.{digits}f}{s.p95:12.{digits}f}" for s in spreads)
+def _line(name: str, spreads: Iterable[tuple[int, Spread]], digits: int) -> str:
+    shown = (
+        f"{s.mean:12.{digits}f}{s.p95:12.{digits}f}" if contexts else f"{'-':>12}{'-':>12}"
+        for contexts, s in spreads
+    )
+    return f"{name:14}" + "".join(shown)

@@ -28,12 +28,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """How to evaluate: for which project, with what seed and budget; `keep`: forget no user."""
+    """How to evaluate: for which project, with what seed and budget; `keep`: forget no user.
+
+    `cold` asks each question of an engine that knows nothing, as if a process served only one.
+    """
 
     project: str
     seed: int = 0
     budget_tokens: int = 2000
     keep: bool = False
+    cold: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,12 +177,16 @@ class Evaluator:
         return row_of
 
     def _ask_all(self, subject: _Subject, plan: Plan, state: State) -> Iterator[Asked]:
-        words = f"{subject.conversation.name}: asking"
-        with self._open_engine() as engine:
-            for number, question in enumerate(subject.conversation.questions):
-                self._check_stopped(plan)
-                yield self._ask(engine, subject, question, plan, cold=number == 0)
-                self._on_progress(State(state.done + number + 1, state.total, words))
+        questions = subject.conversation.questions
+        done = state.done
+        for asked_together in [[q] for q in questions] if plan.cold else [questions]:
+            with self._open_engine() as engine:
+                for number, question in enumerate(asked_together):
+                    self._check_stopped(plan)
+                    yield self._ask(engine, subject, question, plan, cold=number == 0)
+                    done += 1
+                    words = f"{subject.conversation.name}: asking"
+                    self._on_progress(State(done, state.total, words))
 
     def _ask(
         self, engine: Engine, subject: _Subject, question: Question, plan: Plan, *, cold: bool

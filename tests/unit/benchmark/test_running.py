@@ -59,6 +59,17 @@ def test_the_first_context_of_each_conversation_is_cold() -> None:
     assert report.warm.counted["rounds"].max == 1
 
 
+def test_each_context_is_cold_where_that_is_asked() -> None:
+    """An engine of its own for each question, and such runs are compared only with their like."""
+    dataset = data("one", "two")
+    report = evaluated(memory(), dataset, Plan("project", cold=True))
+    assert (report.cold.contexts, report.warm.contexts) == (10, 0)
+    assert report.cold.counted["requests"].p50 == 4
+    assert "-" in table(report, timings=True)
+    with pytest.raises(UsageError, match="--cold"):
+        check_comparable(report.conditions, evaluated(memory(), dataset).conditions)
+
+
 def test_users_are_forgotten_before_and_after() -> None:
     """What a killed run left behind is gone first, and nothing is left in the end."""
     held, dataset = memory(), data("one")
