@@ -46,9 +46,8 @@ def wanted_rows(
         for row in session_rows(index, session_id)
         if not index.knows(row) and index.place(row) not in whole
     ]
-    # Cold, an exact cosine alone is not worth the wait of another round.
-    known = index.knows if previews else index.exact
-    hits = [int(row) for row in list(best)[:SHOWN_HITS] if not known(int(row))]
+    # An exact cosine alone is not worth reading: estimates find 0.3 points of recall less.
+    hits = [int(row) for row in list(best)[:SHOWN_HITS] if not index.knows(int(row))]
     ordered = dict.fromkeys((*session[:_FIRST], *recent[:_FIRST], *hits))
     return list(ordered)[:most]
 

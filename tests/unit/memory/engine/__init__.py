@@ -1,0 +1,1 @@
+"""The optimized engine over tables in memory."""
