@@ -134,8 +134,8 @@ def _show(context: AppContext, job: Job, result: Result) -> None:
     context.output.result(
         "eval", result.document(), lambda: plain(table(result.report, timings=job.timings))
     )
-    for sentence, contexts in result.report.missing.items():
-        context.output.warn(f"{contexts} contexts: {sentence}")
+    for sentence, times in result.report.missing.items():
+        context.output.warn(f"{times} times: {sentence}")
     for loss in result.losses:
         context.output.warn(loss)
     if result.losses:

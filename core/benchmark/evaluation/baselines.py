@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from core.memory import bm25
 from core.memory.index.names import without_names
 from core.memory.saving import EMBEDDED_CHARACTERS
 
-_BATCH_TEXTS = 256
+_BATCH_TEXTS = 64
 
 
 class Bm25:
@@ -54,8 +54,10 @@ class ExactAnswer:
 class Exact:
     """Exact cosines by the same embedder that the engine has."""
 
-    def __init__(self, embedder: Embedder, conversation: Conversation) -> None:
-        """Embeds every message.
+    def __init__(
+        self, embedder: Embedder, conversation: Conversation, between: Callable[[], None]
+    ) -> None:
+        """Embeds every message; calls `between` before each request, which may raise to stop.
 
         Raises:
             EmbeddingError: the embedder is down, or can't embed one of the messages.
@@ -65,12 +67,12 @@ class Exact:
         texts = [message.content[:EMBEDDED_CHARACTERS] for message in conversation.messages]
         written = [row for row, text in enumerate(texts) if text.strip()]
         self._positions = {row: position for position, row in enumerate(written)}
-        parts = [
-            embedder.embed([texts[row] for row in written[first : first + _BATCH_TEXTS]]).array
-            for first in range(0, len(written), _BATCH_TEXTS)
-        ]
-        empty = np.zeros((0, embedder.dimensions), np.float32)
-        self._vectors: FloatArray = np.concatenate([empty, *parts])
+        parts = [np.zeros((0, embedder.dimensions), np.float32)]
+        for first in range(0, len(written), _BATCH_TEXTS):
+            between()
+            batch = written[first : first + _BATCH_TEXTS]
+            parts.append(embedder.embed([texts[row] for row in batch]).array)
+        self._vectors: FloatArray = np.concatenate(parts)
 
     def question(self, query: str) -> ExactAnswer | None:
         """The cosines of a question; None where it has no vector.

@@ -38,6 +38,10 @@ class Imported(Protocol):
     def appended(self) -> Sequence[Appended]:
         """The messages, with where they stand."""
 
+    @property
+    def missing(self) -> Sequence[str]:
+        """What could not be done, the messages being stored, in sentences."""
+
 
 class SimilarSearch(Protocol):
     """Search by vector alone."""

@@ -56,7 +56,8 @@ def plot(report: Report, path: Path) -> None:
         _draw_categories(by_category, report.categories)
         figure.suptitle(
             f"Evidence found: {report.overall.questions} questions, "
-            f"{report.conversations} conversations, {report.conditions.model}"
+            f"{report.conversations} conversations, {report.conditions.model}",
+            parse_math=False,
         )
         kind = path.suffix.lower().lstrip(".")
         metadata = {"Date": None} if kind == "svg" else None

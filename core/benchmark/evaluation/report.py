@@ -16,6 +16,7 @@ SCHEMA = "ialctl.eval/1"
 ALL = "all"
 COUNTED = ("read_units", "requests", "rounds", "bytes", "tokens", "embeddings")
 _DIGITS = 4
+_NAME_CHARS = 40
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Conditions:
 class Report:
     """An evaluation. `exact`: recall@10 of the search by vector alone against exact cosines.
 
-    `missing` are the sentences that contexts came with, and how many did.
+    `missing` are the sentences that contexts and imports came with, and how many did.
     """
 
     conditions: Conditions
@@ -111,10 +112,15 @@ def make_report(dataset: Dataset, model: tuple[str, int], plan: Plan, run: Run) 
         exact_questions=len(compared),
         cold=_costs(cold),
         warm=_costs(warm),
-        missing=dict(sorted(Counter(m for one in asked for m in one.missing).items())),
+        missing=_missing(run),
         kept_users=run.kept_users,
         timings=_timings(cold, warm, run),
     )
+
+
+def _missing(run: Run) -> Mapping[str, int]:
+    told = Counter(sentence for one in run.asked for sentence in one.missing)
+    return dict(sorted((told + Counter(run.missing)).items()))
 
 
 def _recall_rows(
@@ -206,7 +212,7 @@ def _plain_costs(costs: Costs) -> dict[str, Any]:
 def table(report: Report, *, timings: bool) -> str:
     """The report for people: recalls in percent, then what contexts cost."""
     rows = (report.overall, *report.categories, *report.by_conversation)
-    width = max(len("recall, %"), *(min(len(row.name), 40) for row in rows))
+    width = max(len("recall, %"), *(len(_shown(row.name)) for row in rows))
     depths = "".join(f"{'@' + str(depth):>7}" for depth in DEPTHS)
     parts = [
         f"{'recall, %':{width}}{'questions':>11}{depths}   BM25{depths}",
@@ -222,12 +228,17 @@ def table(report: Report, *, timings: bool) -> str:
     return "\n".join([*parts, *(_timing_lines(report) if timings else ())])
 
 
+def _shown(name: str) -> str:
+    # A sample's name is the file's to choose, line breaks and all.
+    return " ".join(name.split())[:_NAME_CHARS]
+
+
 def _recall_line(row: RecallRow, width: int) -> str:
     engine, bm25 = (
         "".join(f"{100 * recalls[depth]:7.1f}" for depth in DEPTHS)
         for recalls in (row.engine, row.bm25)
     )
-    return f"{row.name[:40]:{width}}{row.questions:11d}{engine}       {bm25}"
+    return f"{_shown(row.name):{width}}{row.questions:11d}{engine}       {bm25}"
 
 
 def _cost_line(report: Report, name: str) -> str:

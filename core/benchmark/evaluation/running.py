@@ -64,12 +64,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Run:
-    """All questions' outcomes, in the order of the file; `import_s` is what storing took."""
+    """All questions' outcomes, in the order of the file; `import_s` is what storing took.
+
+    `missing` says in sentences what could not be done when messages were stored.
+    """
 
     asked: tuple[Asked, ...]
     import_s: float
     seconds: float
     kept_users: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,13 @@ class State:
     done: int
     total: int
     words: str
+
+
+@dataclass(frozen=True)
+class _Stored:
+    row_of: Mapping[str, int]
+    missing: tuple[str, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -134,31 +145,32 @@ class Evaluator:
         asked: list[Asked] = []
         import_s = 0.0
         users: list[str] = []
+        missing: list[str] = []
         for number, conversation in enumerate(dataset.conversations):
             user = user_of(plan, dataset, number)
             state = State(len(asked), dataset.questions, f"{conversation.name}: importing")
             self._on_progress(state)
-            exact = Exact(self._embedder, conversation)
-            with self._stored(conversation, user, plan) as (row_of, took_s):
-                subject = _Subject(conversation, user, row_of, Bm25(conversation), exact)
+            exact = Exact(self._embedder, conversation, lambda: self._check_stopped(plan))
+            with self._stored(conversation, user, plan) as stored:
+                subject = _Subject(conversation, user, stored.row_of, Bm25(conversation), exact)
                 asked += self._ask_all(subject, plan, state)
-            import_s += took_s
+            import_s += stored.seconds
+            missing += stored.missing
             users.append(user)
         seconds = self._clock.monotonic() - begin_s
-        return Run(tuple(asked), import_s, seconds, tuple(users) if plan.keep else ())
+        kept = tuple(users) if plan.keep else ()
+        return Run(tuple(asked), import_s, seconds, kept, tuple(missing))
 
     @contextmanager
-    def _stored(
-        self, conversation: Conversation, user: str, plan: Plan
-    ) -> Iterator[tuple[Mapping[str, int], float]]:
+    def _stored(self, conversation: Conversation, user: str, plan: Plan) -> Iterator[_Stored]:
         with self._open_engine() as engine:
             engine.forget_user(user)
         begin_s = self._clock.monotonic()
         try:
             # An engine of its own: the one that is asked must not know what this one wrote.
             with self._open_engine() as engine:
-                row_of = self._import(engine, conversation, user, plan)
-            yield row_of, self._clock.monotonic() - begin_s
+                row_of, missing = self._import(engine, conversation, user, plan)
+            yield _Stored(row_of, missing, self._clock.monotonic() - begin_s)
         finally:
             if not plan.keep:
                 with self._open_engine() as engine:
@@ -166,15 +178,17 @@ class Evaluator:
 
     def _import(
         self, engine: Engine, conversation: Conversation, user: str, plan: Plan
-    ) -> Mapping[str, int]:
+    ) -> tuple[Mapping[str, int], tuple[str, ...]]:
         messages = [dataclasses.replace(m, user_id=user) for m in conversation.messages]
         rows = {_identity(message): row for row, message in enumerate(messages)}
         row_of: dict[str, int] = {}
+        missing: list[str] = []
         for first in range(0, len(messages), BATCH_MESSAGES):
             self._check_stopped(plan)
             done = engine.import_messages(user, messages[first : first + BATCH_MESSAGES])
             row_of.update((a.place, rows[_identity(a.message)]) for a in done.appended)
-        return row_of
+            missing += done.missing
+        return row_of, tuple(missing)
 
     def _ask_all(self, subject: _Subject, plan: Plan, state: State) -> Iterator[Asked]:
         questions = subject.conversation.questions

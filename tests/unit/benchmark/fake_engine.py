@@ -36,6 +36,7 @@ class Imported:
     """What an import stored."""
 
     appended: tuple[Appended, ...]
+    missing: tuple[str, ...] = ("It rains.",)
 
 
 @dataclass

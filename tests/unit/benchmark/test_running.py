@@ -46,6 +46,7 @@ def test_what_is_found_is_counted() -> None:
     assert report.overall.engine == report.overall.bm25
     assert report.overall.engine[50] == 1.0
     assert report.exact == 1.0
+    assert report.missing == {"It rains.": 2}
     assert [row.name for row in report.by_conversation] == ["one", "two"]
     categories = {row.name: row.questions for row in report.categories}
     assert categories == {"multi-hop": 2, "temporal": 2, "single-hop": 4, "adversarial": 2}
@@ -102,7 +103,7 @@ def stop_after(calls: int) -> Callable[[], bool]:
     return lambda: next(left, True)
 
 
-@pytest.mark.parametrize("calls", range(8))
+@pytest.mark.parametrize("calls", range(9))
 def test_a_stop_leaves_nothing_behind(calls: int) -> None:
     """Before the import, or between any two questions: the user is gone."""
     held = memory()
