@@ -23,6 +23,7 @@ from core.llm.cached import CachedEmbedder
 from core.memory.asynchronous import in_thread
 from core.memory.bedrock_embeddings_optimized import OptimizedBedrockEmbeddings
 from core.memory.context import Context, ContextBuilder, assemble, check_question
+from core.memory.forgetting import Receipt
 from core.memory.gathering import Gathered, Question
 from core.memory.lexical import LexicalRetriever
 from core.memory.memory_manager_optimized import OptimizedMemoryManager
@@ -30,6 +31,7 @@ from core.memory.metrics import Durations, Totals
 from core.memory.model import Message
 from core.memory.parts import Parts, open_parts
 from core.memory.saving import Saved
+from core.memory.scope import Scope, older_than
 from core.settings import load_settings
 
 _QUANTILES = (0.5, 0.95, 0.99)
@@ -192,6 +194,52 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
         """As `import_messages`, without blocking the event loop."""
         return await in_thread(lambda: self.import_messages(user_id, messages))
 
+    def forget_user(self, user_id: str, *, wait: bool = True) -> Receipt:
+        """Removes all that stands of a user, in every table and copy, and checks that it is gone.
+
+        May take a minute where something was written a moment ago: until no other process shows
+        it. With `wait` False the receipt says until when one may. Killed, it is completed by the
+        same call again.
+        """
+        return self._parts.forgetter.forget(Scope(user_id), wait=wait)
+
+    async def forget_user_async(self, user_id: str, *, wait: bool = True) -> Receipt:
+        """As `forget_user`, without blocking the event loop."""
+        return await in_thread(lambda: self.forget_user(user_id, wait=wait))
+
+    def forget_session(self, user_id: str, session_id: str, *, wait: bool = True) -> Receipt:
+        """As `forget_user`, of one session."""
+        return self._parts.forgetter.forget(Scope(user_id, session_id), wait=wait)
+
+    async def forget_session_async(
+        self, user_id: str, session_id: str, *, wait: bool = True
+    ) -> Receipt:
+        """As `forget_session`, without blocking the event loop."""
+        return await in_thread(lambda: self.forget_session(user_id, session_id, wait=wait))
+
+    def forget_message(self, user_id: str, message_id: str, *, wait: bool = True) -> Receipt:
+        """As `forget_user`, of the messages with this id, or the one at this sort key."""
+        return self._parts.forgetter.forget(Scope(user_id, None, message_id), wait=wait)
+
+    async def forget_message_async(
+        self, user_id: str, message_id: str, *, wait: bool = True
+    ) -> Receipt:
+        """As `forget_message`, without blocking the event loop."""
+        return await in_thread(lambda: self.forget_message(user_id, message_id, wait=wait))
+
+    def cleanup_old_data(self, user_id: str, older_than_days: float) -> Receipt:
+        """Removes a user's messages whose own time lies further back; the legacy tables are left.
+
+        Raises:
+            UsageError: less than no days, or more than there are.
+        """
+        forgetter = self._parts.forgetter
+        return forgetter.forget(older_than(user_id, older_than_days, self._parts.clock.time()))
+
+    async def cleanup_old_data_async(self, user_id: str, older_than_days: float) -> Receipt:
+        """As `cleanup_old_data`, without blocking the event loop."""
+        return await in_thread(lambda: self.cleanup_old_data(user_id, older_than_days))
+
     def find(self, query: str, user_id: str, limit: int = 50) -> Matches:
         """The messages of a user that bear on a question, best first, by words and vectors.
 
@@ -267,6 +315,7 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
         note = "None of the user's messages is indexed: they were searched by their words only."
         return dataclasses.replace(
             context,
+            complete=context.complete and not gathered.missing,
             consumed=gathered.consumed + context.consumed,
             missing=(note, *gathered.missing),
         )

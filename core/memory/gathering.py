@@ -7,21 +7,23 @@ Cold, the index comes first and the texts second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
-from core.aws.capacity import Consumed
+from core.aws.capacity import NOTHING, Consumed
 from core.clock import Clock
+from core.errors import ThrottledError
 from core.memory.context import Candidates
 from core.memory.index.copies import Copies
 from core.memory.index.copy import LAG_US, UserIndex
 from core.memory.index.fusion import Ranking, weights_for
-from core.memory.index.items import Batch, MessageItems
+from core.memory.index.items import NO_BATCH, Batch, MessageItems
 from core.memory.index.partition import read_terms
-from core.memory.index.query import QueryVector, QueryVectors
+from core.memory.index.query import QUERY_CHARACTERS, QueryVector, QueryVectors
 from core.memory.index.ranking import rank
 from core.memory.index.reader import IndexReader
 from core.memory.keys import MICROSECONDS
@@ -29,6 +31,8 @@ from core.memory.model import Previews
 from core.memory.selecting import Scored, Selection, candidates_of, scored, wanted_rows
 from core.memory.store import ConversationStore
 from core.memory.timing import Timer
+
+T = TypeVar("T")
 
 RECENT_MESSAGES = 20
 HITS = 50
@@ -63,6 +67,22 @@ class Question:
     session_id: str | None = None
     hits: int = HITS
 
+    @property
+    def words(self) -> str:
+        """As much of the text as words are taken from: of a megabyte the beginning."""
+        return self.text[:QUERY_CHARACTERS]
+
+
+@dataclass
+class _Run:
+    """One gathering under way."""
+
+    index: UserIndex
+    question: Question
+    timer: Timer
+    asked: QueryVector = field(default_factory=lambda: QueryVector(None))
+    notes: list[str] = field(default_factory=list)
+
 
 class Gatherer:
     """Gathers candidates for contexts. Thread-safe; raises what `Table` raises."""
@@ -93,79 +113,76 @@ class Gatherer:
         Raises:
             UsageError: an id that no message can have.
         """
-        index = self._copies.of(question.user_id)
-        timer = Timer(self._clock)
+        run = _Run(self._copies.of(question.user_id), question, Timer(self._clock))
         recent = self._pool.submit(self._store.read_latest, question.user_id, RECENT_MESSAGES)
-        if self._reader.current(index):
-            return self._warm(index, question, recent, timer)
-        return self._cold(index, question, recent, timer)
+        if self._reader.current(run.index):
+            return self._warm(run, recent)
+        return self._cold(run, recent)
 
-    def _warm(
-        self, index: UserIndex, question: Question, recent: Future[Previews], timer: Timer
-    ) -> Gathered:
-        news = self._pool.submit(self._reader.refresh, index)
-        asked = self._asked(index, question, timer)
-        ranking = self._ranked(index, question, asked, timer)
-        batch = self._fetch(index, question, ranking, None, WARM_FETCHED)
-        with timer.part("read"):
+    def _warm(self, run: _Run, recent: Future[Previews]) -> Gathered:
+        news = self._pool.submit(self._reader.refresh, run.index)
+        self._ask(run)
+        ranking = self._ranked(run)
+        batch = self._fetch(run, ranking, None, WARM_FETCHED)
+        with run.timer.part("read"):
             previews = recent.result()
-            changed, cost = news.result()
+            changed, cost = self._unless_throttled(run, news.result, (False, NOTHING))
         consumed = previews.consumed.beside(cost).beside(batch.consumed)
-        news_of = (changed, self._take(index, batch), self._reconcile(index, previews))
-        if any(news_of):
-            ranking = self._ranked(index, question, asked, timer)
-        return self._gathered(index, question, ranking, previews, asked, consumed, timer)
+        if any((changed, self._take(run, batch), self._reconcile(run.index, previews))):
+            ranking = self._ranked(run)
+        return self._gathered(run, ranking, previews, consumed)
 
-    def _cold(
-        self, index: UserIndex, question: Question, recent: Future[Previews], timer: Timer
-    ) -> Gathered:
-        with timer.part("read"):
-            loaded = self._reader.load(index)
+    def _cold(self, run: _Run, recent: Future[Previews]) -> Gathered:
+        with run.timer.part("read"):
+            loaded = self._unless_throttled(run, lambda: self._reader.load(run.index), NOTHING)
             previews = recent.result()
-        self._reconcile(index, previews)
-        asked = self._asked(index, question, timer)
-        ranking = self._ranked(index, question, asked, timer)
-        with timer.part("fetch"):
-            batch = self._fetch(index, question, ranking, previews, COLD_FETCHED)
-        if self._take(index, batch):
-            ranking = self._ranked(index, question, asked, timer)
+        self._reconcile(run.index, previews)
+        self._ask(run)
+        ranking = self._ranked(run)
+        with run.timer.part("fetch"):
+            batch = self._fetch(run, ranking, previews, COLD_FETCHED)
+        if self._take(run, batch):
+            ranking = self._ranked(run)
         consumed = previews.consumed.beside(loaded) + batch.consumed
-        return self._gathered(index, question, ranking, previews, asked, consumed, timer)
+        return self._gathered(run, ranking, previews, consumed)
 
-    def _asked(self, index: UserIndex, question: Question, timer: Timer) -> QueryVector:
+    def _unless_throttled(self, run: _Run, read: Callable[[], T], nothing: T) -> T:
+        """What was read; where throttling outlasts the retries, nothing, which is noted."""
+        try:
+            return read()
+        except ThrottledError as error:
+            run.notes.append(f"Not all that was found could be read: {error.what}")
+            return nothing
+
+    def _ask(self, run: _Run) -> None:
+        with run.index.lock:
+            names = {voice.speaker for voice in run.index.voices}
+        with run.timer.part("embedding"):
+            run.asked = self._vectors.of(run.question.text, names)
+
+    def _ranked(self, run: _Run) -> Ranking:
+        with run.timer.part("search"), run.index.lock:
+            corpus = run.index.corpus(self._clock.time())
+            vector = run.asked.vector
+            cosines = None if vector is None else run.index.cosines(vector)
+            return rank(corpus, run.question.words, cosines, self._weights)
+
+    def _fetch(self, run: _Run, ranking: Ranking, previews: Previews | None, most: int) -> Batch:
+        index, question = run.index, run.question
         with index.lock:
-            names = {voice.speaker for voice in index.voices}
-        with timer.part("embedding"):
-            return self._vectors.of(question.text, names)
-
-    def _ranked(
-        self, index: UserIndex, question: Question, asked: QueryVector, timer: Timer
-    ) -> Ranking:
-        with timer.part("search"), index.lock:
-            corpus = index.corpus(self._clock.time())
-            cosines = None if asked.vector is None else index.cosines(asked.vector)
-            return rank(corpus, question.text, cosines, self._weights)
-
-    def _fetch(
-        self,
-        index: UserIndex,
-        question: Question,
-        ranking: Ranking,
-        previews: Previews | None,
-        most: int,
-    ) -> Batch:
-        with index.lock:
-            rows = wanted_rows(
-                index, ranking.best(question.hits), question.session_id, previews, most
-            )
+            best = ranking.best(question.hits)
+            rows = wanted_rows(index, best, question.session_id, previews, most)
             places = [index.place(row) for row in rows]
             # The terms of a segment take a read unit or so: two items' worth.
             spare = (most - len(places)) // 2
             segments = sorted(index.terms_missing, reverse=True)[:spare]
-        return self._items.fetch(question.user_id, places, segments)
+        return self._unless_throttled(
+            run, lambda: self._items.fetch(question.user_id, places, segments), NO_BATCH
+        )
 
-    def _take(self, index: UserIndex, batch: Batch) -> bool:
+    def _take(self, run: _Run, batch: Batch) -> bool:
         """Takes over what was fetched; says whether the ranking may have changed."""
+        index = run.index
         terms = read_terms(batch.terms, batch.consumed)
         with index.lock:
             self._reader.take_terms(index, terms)
@@ -190,52 +207,50 @@ class Gatherer:
         return bool(gone)
 
     def _gathered(
-        self,
-        index: UserIndex,
-        question: Question,
-        ranking: Ranking,
-        previews: Previews,
-        asked: QueryVector,
-        consumed: Consumed,
-        timer: Timer,
+        self, run: _Run, ranking: Ranking, previews: Previews, consumed: Consumed
     ) -> Gathered:
-        with index.lock, timer.part("selection"):
+        index, question = run.index, run.question
+        with index.lock, run.timer.part("selection"):
             best = ranking.best(question.hits)
             selection = Selection(ranking, best, previews, question.session_id)
             found = candidates_of(index, question.user_id, selection)
             searched = int(ranking.alive.sum())
-            missing = self._missing(index, previews, asked)
+            missing = (*run.notes, *self._missing(run, previews))
             complete = index.complete and not index.damaged and not index.terms_missing
             ranked = tuple((index.place(row), scored(ranking, row)) for row in map(int, best))
         return Gathered(
             found,
             consumed,
             searched,
-            complete,
+            complete and not run.notes,
             missing,
-            asked.made,
-            timer.timings_ms(),
+            run.asked.made,
+            run.timer.timings_ms(),
             indexed=searched > 0 or not previews.items,
             ranked=ranked,
         )
 
-    def _missing(self, index: UserIndex, previews: Previews, asked: QueryVector) -> tuple[str, ...]:
-        notes = [asked.missing] if asked.missing else []
-        if index.foreign_model is not None:
-            notes.append(
+    def _missing(self, run: _Run, previews: Previews) -> Iterator[str]:
+        index = run.index
+        if run.asked.missing:
+            yield run.asked.missing
+        if index.foreign_model is not None and index.foreign_rows(self._clock.time()):
+            yield (
                 f"Some messages have vectors of '{index.foreign_model}', another embedding model: "
-                "they were found by their words only."
+                "they were found by their words only. `ialctl index` embeds them again."
             )
         if index.terms_missing:
             older = sum(len(rows) for rows in index.terms_missing.values())
-            notes.append(f"The words of {older} older messages are not loaded yet.")
-        notes += [f"A part of the index is damaged: {what}" for what in index.damaged]
-        before_us = self._clock.time() * MICROSECONDS - LAG_US
-        strange = [
-            p
-            for p in previews.items
-            if p.message is None and p.timestamp_us < before_us and index.row_of(p.place) is None
-        ]
+            yield f"The words of {older} older messages are not loaded yet."
+        yield from (f"A part of the index is damaged: {what}" for what in index.damaged)
+        strange = self._strange(index, previews)
         if strange and len(index):
-            notes.append(f"{len(strange)} of the newest messages are not in the index.")
-        return tuple(notes)
+            yield f"{strange} of the newest messages are not in the index: see `ialctl index`."
+
+    def _strange(self, index: UserIndex, previews: Previews) -> int:
+        """Recent messages that the index should know, and does not."""
+        before_us = self._clock.time() * MICROSECONDS - LAG_US
+        return sum(
+            p.message is None and p.timestamp_us < before_us and index.row_of(p.place) is None
+            for p in previews.items
+        )

@@ -10,14 +10,19 @@ class FakeClock:
 
     def __init__(self, start_s: float = 1_800_000_000.0) -> None:
         self._now = start_s
+        self._skew = 0.0
         self.slept: list[float] = []
 
     def time(self) -> float:
         """The hands, as seconds since the epoch."""
-        return self._now
+        return self._now + self._skew
+
+    def jump(self, seconds: float) -> None:
+        """Sets the wall clock alone, on or back, as an operator or a time server does."""
+        self._skew += seconds
 
     def monotonic(self) -> float:
-        """The same hands."""
+        """The same hands, whatever `jump` did."""
         return self._now
 
     def sleep(self, seconds: float) -> None:

@@ -24,7 +24,8 @@ class FakeTable:
     """A table in memory; thread-safe.
 
     `index_lag` keeps indexes as they were until `catch_up()`; `before_call(operation)` runs first
-    in every operation and may raise, or do what another process would do meanwhile.
+    in every operation and may raise, or do what another process would do meanwhile. A batch calls
+    it for itself and then for each of its items, so that it may also end halfway.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class FakeTable:
 
     def batch_get(self, keys: Sequence[Key], *, attributes: Sequence[str] = ()) -> Page:
         """The items that exist of these keys."""
+        self._before_call("batch_get")
         gots = [self.get(key) for key in keys]
         items = tuple(pick(got.item, attributes) for got in gots if got.item is not None)
         units = sum(got.consumed.read_units for got in gots)
@@ -111,6 +113,7 @@ class FakeTable:
 
     def batch_write(self, puts: Sequence[Item], deletes: Sequence[Key] = ()) -> Consumed:
         """Writes and deletes any number of items."""
+        self._before_call("batch_write")
         parts = [self.put(item).consumed for item in puts]
         parts += [self.delete(key).consumed for key in deletes]
         total = capacity.side_by_side(parts)

@@ -35,6 +35,7 @@ _ROLES = 256
 _DAY_US = 86_400 * MICROSECONDS
 # What a row takes beside its columns: its place in the dictionary of places.
 _ROW_BYTES = 140
+_BASE_BYTES = 16_384
 _GONE = -1
 
 RowArray = npt.NDArray[np.int32]
@@ -84,6 +85,7 @@ class UserIndex:
             "session_of": np.zeros(_GROW, np.int32),
             "lengths": np.zeros(_GROW, np.float32),
             "coded": np.zeros(_GROW, bool),
+            "foreign": np.zeros(_GROW, bool),
             "gone": np.zeros(_GROW, bool),
             "codes": np.zeros((_GROW, code_bytes(dimensions)), np.uint8),
         }
@@ -108,7 +110,7 @@ class UserIndex:
         """About what all this takes in memory."""
         columns = sum(column[: self._count].nbytes for column in self._columns.values())
         held = self.terms.bytes + self.known.bytes + self.vectors.bytes
-        return columns + held + self._count * _ROW_BYTES
+        return _BASE_BYTES + columns + held + self._count * _ROW_BYTES
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """One of the columns, as long as there are rows; a view that a change makes stale."""
@@ -125,6 +127,10 @@ class UserIndex:
         alive: npt.NDArray[np.bool_] = ~self.column("gone")
         alive &= (expires == NEVER) | (expires > now_s)
         return alive
+
+    def foreign_rows(self, now_s: float) -> int:
+        """How many messages have a vector of another model only."""
+        return int((self.column("foreign") & self.alive(now_s)).sum())
 
     def session_rows(self, session_id: str) -> npt.NDArray[np.int64]:
         """The rows of a session, in no order."""
@@ -330,6 +336,7 @@ class UserIndex:
             columns["coded"][at] = block.coded[fresh]
             columns["codes"][at] = block.codes[fresh]
         elif block.coded.any():
+            columns["foreign"][at] = block.coded[fresh]
             self.foreign_model = block.model
         return np.arange(begin, end)
 
@@ -371,18 +378,18 @@ class UserIndex:
         return _number(voice, self._voices, self._voice_names)
 
     def _keys(self, block: Block) -> list[int | str]:
+        """What each row's place is known by: a number, which is small, or else its sort key."""
         roles = np.array([self._roles[voice.role] for voice in block.voices] or [0])
-        if len(self._roles) >= _ROLES:
-            return [block.place(n) for n in range(len(block))]
-        numbers: list[int | str] = (block.times * _ROLES + roles[block.voice_of]).tolist()
-        for n in block.suffixes:
-            numbers[n] = block.place(n)
+        role_of = roles[block.voice_of]
+        numbers: list[int | str] = (block.times * _ROLES + role_of).tolist()
+        for n in (*block.suffixes, *np.flatnonzero(role_of >= _ROLES)):
+            numbers[n] = block.place(int(n))
         return numbers
 
     def _place_key(self, place: str) -> int | str:
         time, role, *suffix = place.split("#")
         number = self._roles.get(decoded(role))
-        if suffix or number is None:
+        if suffix or number is None or number >= _ROLES:
             return place
         return int(time) * _ROLES + number
 

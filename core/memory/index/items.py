@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.aws.capacity import Consumed
+from core.aws.capacity import NOTHING, Consumed
 from core.aws.codec import Item
 from core.aws.requests import Key
 from core.aws.table import Table
@@ -41,6 +41,9 @@ class Batch:
     terms: tuple[Mapping[str, Any], ...]
     missing: tuple[str, ...]
     consumed: Consumed
+
+
+NO_BATCH = Batch({}, (), (), NOTHING)
 
 
 class MessageItems:
@@ -88,7 +91,7 @@ class MessageItems:
         keys = [_key(user_id, place) for place in places]
         keys += [{"user_chunk": partition, "embedding_id": terms_key(key)} for key in terms_of]
         if not keys:
-            return Batch({}, (), (), Consumed())
+            return NO_BATCH
         page = self._table.batch_get(keys)
         found = [item for item in page.items if item["user_chunk"] != partition]
         messages = {str(item["embedding_id"]): self._fetched(item) for item in found}

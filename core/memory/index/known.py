@@ -117,9 +117,8 @@ class KnownVectors:
 
     @property
     def bytes(self) -> int:
-        """What the vectors take."""
-        chunks = sum(n.nbytes + s.nbytes for n, s in zip(self._numbers, self._scales, strict=True))
-        return chunks + self._places.nbytes + self._rows.nbytes
+        """What the vectors take; pages of zeros that nobody wrote to take nothing."""
+        return self._count * (self._dimensions + 4) + self._places.nbytes + self._rows.nbytes
 
     def put(self, row: int, vector: FloatArray) -> None:
         """Keeps a vector of length 1."""

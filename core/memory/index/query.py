@@ -11,7 +11,7 @@ from core.errors import EmbeddingError
 from core.llm.embedder import Embedder, FloatArray
 from core.memory.index.names import without_names
 
-_QUERY_CHARACTERS = 8000
+QUERY_CHARACTERS = 8000
 """More of a question than any model takes; a question of a megabyte is asked by its beginning."""
 
 
@@ -35,7 +35,7 @@ class QueryVectors:
 
     def of(self, query: str, names: Iterable[str]) -> QueryVector:
         """The vector of a question."""
-        text = without_names(query[:_QUERY_CHARACTERS], names)
+        text = without_names(query[:QUERY_CHARACTERS], names)
         asked = self._pool.submit(self._embedder.embed, [text])
         try:
             found = asked.result(self._timeout_s)

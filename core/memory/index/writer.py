@@ -57,11 +57,10 @@ class IndexWriter:
     def remove(self, user_id: str, places: Sequence[str]) -> Consumed:
         """Takes messages out: tells other processes, then rewrites what still names them."""
         index = self._copies.of(user_id)
-        read = self._partition.read_exactly(user_id)
-        consumed = read.consumed
+        newest_us, consumed = self._partition.newest_us(user_id)
         with index.lock:
             # A removal holds only for keys below its own, whatever the clocks of others say.
-            index.newest_us = max(index.newest_us, time_of(read.last) if read.last else 0)
+            index.newest_us = max(index.newest_us, newest_us)
         for some in batches(places, SEGMENT_ROWS):
             removal = removal_of(some)
             key = self._next_key(index, "x")
@@ -110,6 +109,7 @@ class IndexWriter:
             index.note(indexed)
             if not full:
                 index.unsealed[key] = rows
+        self._copies.shrink()
         return consumed + self.seal(user_id)
 
     def _drop_foreign(self, index: UserIndex, runs: dict[str, Rows]) -> Consumed:
@@ -118,14 +118,17 @@ class IndexWriter:
         Sealed from memory, what was forgotten would come back.
         """
         read = self._partition.read_exactly(index.user_id, min(runs))
-        standing = {run.key for run in read.runs}
+        standing = {r.key: Rows(r.block, r.terms) for r in read.runs if r.terms is not None}
         with index.lock:
             for run in read.runs:
                 if kind_of(run.key) == "x":
                     index.apply(run.key, time_of(run.key), run.block)
-            for key in [key for key in runs if key not in standing]:
-                del runs[key]
-                index.unsealed.pop(key, None)
+            for key in list(runs):
+                if key in standing:
+                    runs[key] = standing[key]
+                else:
+                    del runs[key]
+                    index.unsealed.pop(key, None)
         return read.consumed
 
     def _put_segment(self, user_id: str, at_us: int, rows: Rows) -> Consumed:
