@@ -180,6 +180,12 @@ class Settings:
         _count,
         "IAL_INDEX_MEMORY_MB",
     )
+    vector_search: str = _setting(
+        "segments",
+        "what searches by vector alone: the packed segments, or a table's own vector index (native)",
+        _choice("segments", "native"),
+        "IAL_VECTOR_SEARCH",
+    )
     redis_url: str | None = _setting(
         None,
         "a Redis that processes share (default: none)",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from core.aws.capacity import Consumed
 from core.errors import UsageError
 from core.llm.embedder import Embedder, FloatArray
@@ -17,7 +15,7 @@ from core.memory.index.searching import SegmentSearch
 from core.memory.index.writer import IndexWriter
 from core.memory.keys import check_user
 from core.memory.model import Message
-from core.memory.vectors import checked_vector
+from core.memory.vectors import checked_vector, unit
 
 DEFAULT_LIMIT = 10
 
@@ -107,8 +105,8 @@ class OptimizedBedrockEmbeddings:
         """The messages of a user whose vectors are nearest to the question's, best first.
 
         Raises:
-            UsageError: an empty question, a limit that is not 1 to 100, an id that no message can
-                have, or stored vectors of another model than the embedder's.
+            UsageError: an empty question, a limit below 1, an id that no message can have, or
+                stored vectors of another model than the embedder's.
             EmbeddingError: the question has no usable vector.
         """
         check_user(user_id)
@@ -139,6 +137,4 @@ class OptimizedBedrockEmbeddings:
                 f"The vector has {clean.size} dimensions; '{self.model}' has {self.dimensions}.",
                 "Is it of another model? Make it with `generate_embedding`.",
             )
-        scaled = clean / np.abs(clean).max()
-        unit: FloatArray = (scaled / np.linalg.norm(scaled)).astype(np.float32)
-        return unit
+        return unit(clean)

@@ -71,7 +71,7 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
         self.memory = OptimizedMemoryManager(
             p.store, p.saver, p.reader, p.copies, p.clock, p.ids, p.options.keep_days
         )
-        self.embeddings = OptimizedBedrockEmbeddings(p.embedder, p.writer, p.search, p.search)
+        self.embeddings = OptimizedBedrockEmbeddings(p.embedder, p.writer, p.nearest, p.search)
         self._unindexed = ContextBuilder(p.store, LexicalRetriever(p.store), p.clock)
         self._builds = Durations()
         self._searches = Durations()

@@ -132,6 +132,14 @@ def checked_vector(vector: npt.ArrayLike) -> FloatArray:
     return found.astype(np.float32)
 
 
+def unit(vector: FloatArray) -> FloatArray:
+    """A checked vector brought to length 1."""
+    # Scaled first: the square of a very large or very small number is no number any more.
+    scaled = vector / np.abs(vector).max()
+    found: FloatArray = (scaled / np.linalg.norm(scaled)).astype(np.float32)
+    return found
+
+
 def _numbers(vector: npt.ArrayLike) -> npt.NDArray[np.float64]:
     try:
         found = np.asarray(vector)

@@ -15,16 +15,21 @@ from core.aws.session import AwsSession
 from core.aws.table import Table
 from core.errors import UsageError
 from core.llm.embedder import FloatArray
+from core.llm.hashing import HashingEmbedder
 from core.memory.chunks import user_chunk
 from core.memory.index.native import native_attributes, open_native
 from core.memory.index.nearest import VectorSearch
+from core.memory.index.rows import Indexed
+from core.memory.model import Message
+from core.memory.parts import Options, Parts
 from core.memory.schema import embeddings_schema
+from tests.engines import fake_tables
 from tests.tables import create_table
 from tests.waiting import until
 
 DIMENSIONS = 64
 CLUSTERS, A_CLUSTER = 15, 20
-KINDS = ["native"]
+KINDS = ["native", "segments"]
 ME = "Caroline"
 
 
@@ -74,7 +79,39 @@ def native(request: pytest.FixtureRequest) -> Vectors:
     return Native(search, open_table(aws, schema))
 
 
-MAKERS = {"native": native}
+class Segments:
+    """Packed segments, written by one process and searched by another."""
+
+    def __init__(self, writer: Parts, reader: Parts) -> None:
+        self.search = reader.search
+        self._parts = writer
+
+    def store(self, user_id: str, vectors: Mapping[str, FloatArray]) -> None:
+        """Indexes a message for each place."""
+        self._parts.writer.add(
+            user_id,
+            [
+                Indexed(Message(user_id, "s", place, int(place[:16]), "user", "x"), place, vector)
+                for place, vector in vectors.items()
+            ],
+        )
+
+    def delete(self, user_id: str, places: Sequence[str]) -> None:
+        """Takes them out of the index, and their items away."""
+        self._parts.writer.remove(user_id, places)
+        self._parts.items.delete(user_id, places)
+
+
+def segments(request: pytest.FixtureRequest) -> Vectors:
+    """Tables in memory, two processes on them."""
+    tables = fake_tables()
+    made = [Parts(tables, HashingEmbedder(DIMENSIONS), Options()) for _ in range(2)]
+    for parts in made:
+        request.addfinalizer(parts.close)
+    return Segments(*made)
+
+
+MAKERS = {"native": native, "segments": segments}
 
 
 @pytest.fixture(params=KINDS)

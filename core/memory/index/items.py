@@ -18,6 +18,7 @@ from core.errors import DamagedError
 from core.llm.embedder import FloatArray
 from core.memory.chunks import similarity_hash, user_chunk
 from core.memory.index.known import Text
+from core.memory.index.native import native_attributes
 from core.memory.index.partition import partition_of, terms_key
 from core.memory.index.rows import Indexed
 from core.memory.vectors import pack, unpack
@@ -49,7 +50,11 @@ NO_BATCH = Batch({}, (), (), NOTHING)
 class MessageItems:
     """Messages' vectors and texts in the embeddings table. Thread-safe; raises as `Table` does."""
 
-    def __init__(self, embeddings: Table, model: str, dimensions: int) -> None:
+    def __init__(
+        self, embeddings: Table, model: str, dimensions: int, *, native: bool = False
+    ) -> None:
+        """`native`: the table has a vector index of its own, which wants vectors as numbers."""
+        self._native = native
         self._table = embeddings
         self._model = (model, dimensions)
 
@@ -78,7 +83,9 @@ class MessageItems:
         if vector is None:
             return {}
         model, dimensions = self._model
+        more = native_attributes(vector) if self._native else {}
         return {
+            **more,
             "vector_compressed": pack(vector),
             "similarity_hash": similarity_hash(vector, model),
             "model": model,

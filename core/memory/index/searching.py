@@ -17,8 +17,10 @@ from core.memory.index.nearest import Nearest
 from core.memory.index.reader import IndexReader
 from core.memory.keys import MICROSECONDS, check_user
 from core.memory.model import Message
+from core.memory.vectors import checked_vector, unit
 
-MAX_LIMIT = 100
+MOST_COMPARED = 100
+"""What one request fetches."""
 _CANDIDATES = 48
 """So many of the best estimates are compared exactly, at least."""
 
@@ -41,25 +43,27 @@ class SegmentSearch:
         self._clock = clock
 
     def nearest(self, user_id: str, vector: FloatArray, limit: int) -> Nearest:
-        """The nearest messages of a user, best first, by exact cosine.
+        """The nearest messages of a user; see `VectorSearch.nearest`.
+
+        The best hundred are compared exactly; more than that come by their estimates.
 
         Raises:
-            UsageError: an id that no message can have, a limit that is not 1 to 100, a vector of
-                another length than the model's, or stored vectors of another model only.
+            UsageError: an id that no message can have, a limit below 1, a vector of another length
+                than the model's or without a direction, or stored vectors of another model only.
         """
         check_user(user_id)
-        self._check(vector, limit)
+        query = self._checked(vector, limit)
         index = self._copies.of(user_id)
         if self._reader.current(index):
             consumed = self._reader.refresh(index)[1]
         else:
             consumed = self._reader.load(index)
         self._check_model(index)
-        candidates = self._best(index, vector, min(MAX_LIMIT, max(3 * limit, _CANDIDATES)))
+        candidates = self._best(index, query, min(MOST_COMPARED, max(3 * limit, _CANDIDATES)))
         consumed += self._learn(index, candidates)
-        rows = self._best(index, vector, limit)
+        rows = self._best(index, query, limit)
         with index.lock:
-            cosines = index.cosines(vector)[rows]
+            cosines = index.cosines(query)[rows]
             exact = all(row in index.vectors for row in rows)
             return Nearest(tuple(map(index.place, rows)), cosines, consumed, exact)
 
@@ -100,17 +104,16 @@ class SegmentSearch:
             index.lose(batch.missing, self._clock.time() * MICROSECONDS)
         return batch.consumed
 
-    def _check(self, vector: FloatArray, limit: int) -> None:
-        if not 1 <= limit <= MAX_LIMIT:
+    def _checked(self, vector: FloatArray, limit: int) -> FloatArray:
+        if limit < 1:
+            raise UsageError(f"{limit} messages were asked for.", "Ask for one at least.")
+        clean = checked_vector(vector)
+        if clean.shape != (self._model[1],):
             raise UsageError(
-                f"{limit} messages were asked for.", f"Ask for 1 to {MAX_LIMIT} of them."
-            )
-        if vector.shape != (self._model[1],):
-            raise UsageError(
-                f"The vector has the shape {vector.shape}; '{self._model[0]}' has "
-                f"{self._model[1]} dimensions.",
+                f"The vector has {clean.size} dimensions; '{self._model[0]}' has {self._model[1]}.",
                 "Make it with the embedder that the memory was opened with.",
             )
+        return unit(clean)
 
     def _check_model(self, index: UserIndex) -> None:
         with index.lock:
