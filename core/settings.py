@@ -182,7 +182,7 @@ class Settings:
     )
     vector_search: str = _setting(
         "segments",
-        "what searches by vector alone: the packed segments, or a table's own vector index (native)",
+        "what searches by vector alone: packed segments, or the table's own vector index",
         _choice("segments", "native"),
         "IAL_VECTOR_SEARCH",
     )

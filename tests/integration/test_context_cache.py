@@ -1,0 +1,153 @@
+"""Contexts kept in a real Redis: quick when nothing was written, never stale, gone with Redis."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.memory.context_engine_optimized import OptimizedContextEngine
+from core.memory.parts import Options
+from tests.engines import engine_over, fake_tables
+from tests.redis_server import RedisServer
+
+QUESTION = "Which count is the highest?"
+USERS = ("ada", "bob#1", "c%")
+SECONDS = 6.0
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A redis-server of this test's own."""
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+def _options(server: RedisServer) -> Options:
+    return Options(redis_url=server.url, project="t")
+
+
+def test_a_context_asked_again_reads_nothing(redis_server: RedisServer) -> None:
+    """Another process finds it too; whatever is written of the user ends that."""
+    tables = fake_tables()
+    options = _options(redis_server)
+    with (
+        engine_over(tables, options=options) as one,
+        engine_over(tables, options=options) as other,
+    ):
+        one.save_interaction_optimized("The count is 1.", "Noted.", "ada", "s")
+        first = one.build_context(QUESTION, "ada", "s")
+        for engine in (one, other):
+            again = engine.build_context(QUESTION, "ada", "s")
+            assert again.cached
+            assert (again.text, again.lines) == (first.text, first.lines)
+            assert again.consumed.requests == 0
+        assert not one.build_context(QUESTION, "ada", "another session").cached
+        other.save_interaction_optimized("The count is 2.", "Noted.", "ada", "s")
+        for engine in (one, other):
+            assert "count is 2." in engine.build_context(QUESTION, "ada", "s").text
+        metrics = one.get_performance_metrics()
+        assert metrics["cache_hit_rate"] > 0
+        assert metrics["cache"]["redis"]["hits"] > 0
+
+
+def test_rubbish_in_redis_is_no_context(redis_server: RedisServer) -> None:
+    """Values that somebody else wrote there are built anew, and counted."""
+    with engine_over(fake_tables(), options=_options(redis_server)) as engine:
+        engine.save_interaction_optimized("The count is 1.", "Noted.", "ada", "s")
+        engine.build_context(QUESTION, "ada", "s")
+        with redis_server.client() as client:
+            for key in client.scan_iter("*"):
+                if b":v:" in key:
+                    client.set(key, b"\x00rubbish")
+        built = engine.build_context(QUESTION, "ada", "s")
+        assert "count is 1." in built.text
+        assert not built.cached
+
+
+def test_without_redis_nothing_is_kept(redis_server: RedisServer) -> None:
+    """A Redis that is down costs no context; the engine says that it is."""
+    redis_server.kill()
+    with engine_over(fake_tables(), options=_options(redis_server)) as engine:
+        engine.save_interaction_optimized("The count is 1.", "Noted.", "ada", "s")
+        for _ in range(3):
+            assert "count is 1." in engine.build_context(QUESTION, "ada", "s").text
+        assert engine.get_performance_metrics()["cache"]["redis"]["last_failure"]
+
+
+class _Traffic:
+    """Writers that count up for each user, and readers that look for what was acknowledged."""
+
+    def __init__(self, engine: OptimizedContextEngine, seconds: float) -> None:
+        self._engine = engine
+        self._end = time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self._next = dict.fromkeys(USERS, 0)
+        self.acknowledged = dict.fromkeys(USERS, 0)
+        self.cached = 0
+        self.troubles: list[object] = []
+
+    def run(self, meanwhile: Callable[[], None]) -> None:
+        """Two writers and six readers; `meanwhile` is done over and over until the end."""
+        threads = [
+            threading.Thread(target=self._repeat, args=(act,))
+            for act in (self._write, self._write, *(self._read,) * 6)
+        ]
+        for thread in threads:
+            thread.start()
+        while time.monotonic() < self._end - 1:
+            meanwhile()
+        for thread in threads:
+            thread.join(60)
+
+    def _repeat(self, act: Callable[[str], None]) -> None:
+        try:
+            for user in itertools.cycle(USERS):
+                if time.monotonic() > self._end:
+                    return
+                act(user)
+        except Exception as error:
+            self.troubles.append(error)
+            raise
+
+    def _write(self, user: str) -> None:
+        with self._lock:
+            self._next[user] += 1
+            mine = self._next[user]
+        self._engine.save_interaction_optimized(f"The count is {mine}.", "Noted.", user, "s")
+        with self._lock:
+            self.acknowledged[user] = max(self.acknowledged[user], mine)
+        time.sleep(0.03)
+
+    def _read(self, user: str) -> None:
+        least = self.acknowledged[user]
+        context = self._engine.build_context(QUESTION, user, "s")
+        self.cached += context.cached
+        seen = max((int(n) for n in re.findall(r"count is (\d+)\.", context.text)), default=0)
+        if seen < least:
+            self.troubles.append(f"{user}: saw {seen} after {least} was acknowledged")
+
+
+@pytest.mark.slow
+def test_redis_killed_and_restarted_under_eight_threads_shows_nothing_stale(
+    redis_server: RedisServer,
+) -> None:
+    """No error, and no context older than the last write that was acknowledged before it began."""
+
+    def kill_and_restart() -> None:
+        time.sleep(0.7)
+        redis_server.kill()
+        time.sleep(0.3)
+        redis_server.start()
+
+    with engine_over(fake_tables(), options=_options(redis_server)) as engine:
+        traffic = _Traffic(engine, SECONDS)
+        traffic.run(kill_and_restart)
+    assert traffic.troubles == []
+    assert min(traffic.acknowledged.values()) > 5
+    assert traffic.cached, "no context ever came out of Redis"
