@@ -110,6 +110,12 @@ def part_prefix(item: Mapping[str, Any]) -> str:
     return f"{item['content_hash'][:_HASH_CHARS]}#"
 
 
+def places_of_note(note: Mapping[str, Any]) -> tuple[str, ...]:
+    """The sort keys that the head of the parts which a note tells of may stand at."""
+    time, role, _ = str(note["timestamp_type"]).split("#", 2)
+    return tuple(keys.places(f"{time}#{role}", str(note["message_id"])))
+
+
 def _fits(raw: bytes, whole: Item) -> bool:
     # The exact size is worth computing only for the few that come near the limit.
     rough = len(raw) + 4 * len(str(whole.get("metadata", "")))

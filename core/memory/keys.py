@@ -62,9 +62,13 @@ def notes_partition(user_id: str) -> str:
 
 def sort_keys(message: Message) -> Iterator[str]:
     """Where a message may stand, in order of preference; the same ones at every try."""
-    plain = f"{message.timestamp_us:016d}#{encoded(message.role)}"
+    yield from places(f"{message.timestamp_us:016d}#{encoded(message.role)}", message.message_id)
+
+
+def places(plain: str, message_id: str) -> Iterator[str]:
+    """As `sort_keys`, of the key that begins them all."""
     yield plain
-    digest = hashlib.sha256(message.message_id.encode()).hexdigest()
+    digest = hashlib.sha256(message_id.encode()).hexdigest()
     for length in (8, 16, 64):
         yield f"{plain}#{digest[:length]}"
 
@@ -77,7 +81,7 @@ def check_message(message: Message) -> None:
     """
     check_user(message.user_id)
     check_session(message.session_id)
-    _check_text("message id", message.message_id, SORT_KEY_BYTES)
+    check_message_id(message.message_id)
     _check_text("role", message.role, ROLE_BYTES)
     check_time(message.timestamp_us)
     parts = len(parts_partition(message.user_id, message.message_id).encode())
@@ -105,6 +109,15 @@ def check_session(session_id: str) -> None:
         UsageError: it is empty, too long, or not text.
     """
     _check_text("session id", session_id, INDEX_KEY_BYTES)
+
+
+def check_message_id(message_id: str) -> None:
+    """Refuses a message id that no key has room for.
+
+    Raises:
+        UsageError: it is empty, too long, or not text.
+    """
+    _check_text("message id", message_id, SORT_KEY_BYTES)
 
 
 _YEAR_US = 31_556_952 * MICROSECONDS

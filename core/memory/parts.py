@@ -15,17 +15,21 @@ from core.llm.choosing import open_embedder
 from core.llm.embedder import Embedder
 from core.memory.catching_up import Catching
 from core.memory.context_cache import ContextCache, open_context_cache
+from core.memory.forgetting import Forgetter
 from core.memory.gathering import Gatherer
 from core.memory.index.copies import Copies
 from core.memory.index.items import MessageItems
+from core.memory.index.native import VECTOR_INDEX, NativeVectors
+from core.memory.index.nearest import VectorSearch
 from core.memory.index.partition import IndexPartition
 from core.memory.index.query import QueryVectors
 from core.memory.index.reader import IndexReader
 from core.memory.index.searching import SegmentSearch
 from core.memory.index.writer import IndexWriter
 from core.memory.saving import Saver
-from core.memory.schema import embeddings_schema, history_schema
+from core.memory.schema import embeddings_schema, history_schema, legacy_schemas
 from core.memory.store import ConversationStore
+from core.memory.sweeping import Grounds
 from core.settings import Settings
 
 _WORKERS = 16
@@ -35,10 +39,11 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Tables:
-    """The two tables of the memory."""
+    """The two tables of the memory, and those of the legacy memory, which may not be deployed."""
 
     history: Table
     embeddings: Table
+    legacy: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,9 @@ class Parts(AbstractContextManager["Parts"]):
         options: Options,
         clock: Clock = SYSTEM_CLOCK,
         ids: Ids = new_id,
+        native: VectorSearch | None = None,
     ) -> None:
+        """`native` searches by vector alone in place of the segments; items are made for it."""
         model = (embedder.model, embedder.dimensions)
         self.options = options
         self.clock = clock
@@ -89,7 +96,7 @@ class Parts(AbstractContextManager["Parts"]):
         self.tables = tables
         self.store = ConversationStore(tables.history, clock)
         self.copies = Copies(*model, options.index_memory_bytes)
-        self.items = MessageItems(tables.embeddings, *model)
+        self.items = MessageItems(tables.embeddings, *model, native=native is not None)
         self.contexts = _context_cache(options, model, clock)
         partition = IndexPartition(tables.embeddings)
         self.reader = IndexReader(partition, self.copies, self.pool, clock)
@@ -98,7 +105,18 @@ class Parts(AbstractContextManager["Parts"]):
         plain = embedder.inner if isinstance(embedder, CachedEmbedder) else embedder
         self.saver = Saver(self.store, self.writer, plain, self.embedding_pool, self.invalidate)
         self.search = SegmentSearch(self.reader, self.copies, self.items, model, clock)
+        self.nearest: VectorSearch = native or self.search
         self.catching = Catching(self.store, self.reader, self.writer, self.copies, self.saver)
+        self.forgetter = Forgetter(
+            Grounds(tables.history, tables.embeddings, tables.legacy),
+            self.store,
+            self.writer,
+            self.copies,
+            self.saver,
+            self.invalidate,
+            clock,
+            shared_cache=self.contexts is not None,
+        )
         self.gatherer = Gatherer(
             self.store,
             self.reader,
@@ -142,8 +160,18 @@ def open_parts(
     tables = Tables(
         open_table(session, history_schema(settings.project), clock),
         open_table(session, embeddings_schema(settings.project), clock),
+        tuple(open_table(session, s, clock) for s in legacy_schemas(settings.project)),
     )
     chosen = embedder or open_embedder(settings, session, clock)
+    if settings.vector_search == "native":
+        native = NativeVectors(
+            session.client("dynamodb"),
+            tables.embeddings.schema.name,
+            VECTOR_INDEX,
+            chosen.dimensions,
+            clock,
+        )
+        return Parts(tables, chosen, Options.of(settings), clock, native=native)
     return Parts(tables, chosen, Options.of(settings), clock)
 
 

@@ -127,7 +127,9 @@ class Saver:
     def index(self, user_id: str, indexed: Iterable[Indexed]) -> tuple[Consumed, str | None]:
         """Puts stored messages into the index, with those that could not be put there before."""
         with self._lock:
-            due = [*self._owed.pop(user_id, ()), *indexed]
+            owed = self._owed.pop(user_id, [])
+        # What waited may have been forgotten meanwhile, by another process too.
+        due = [*(one for one in owed if self._store.contains(one.message)), *indexed]
         if not due:
             return NOTHING, None
         try:
@@ -138,10 +140,12 @@ class Saver:
                     self._owed.setdefault(user_id, []).extend(due)
             return NOTHING, f"{len(due)} messages are stored, but not indexed yet: {error.what}"
 
-    def forget(self, user_id: str) -> None:
-        """Drops what is still to be indexed of a user."""
+    def forget(self, user_id: str, gone: Callable[[Indexed], bool] = lambda _: True) -> None:
+        """Drops what is still to be indexed of a user: all of it, or what is gone."""
         with self._lock:
-            self._owed.pop(user_id, None)
+            kept = [one for one in self._owed.pop(user_id, ()) if not gone(one)]
+            if kept:
+                self._owed[user_id] = kept
 
     def embed(self, messages: Sequence[Message]) -> _Embedded:
         """The messages' vectors; None where there is no text, or no model to ask."""

@@ -44,6 +44,16 @@ def embeddings_schema(project: str) -> TableSchema:
     )
 
 
+def legacy_schemas(project: str) -> tuple[TableSchema, ...]:
+    """The legacy tables that hold something under a user's id."""
+    return (
+        legacy_history_schema(project),
+        TableSchema(f"{project}-user-sessions", "user_id", "session_id"),
+        TableSchema(f"{project}-context-windows", "user_id", "window_id"),
+        TableSchema(f"{project}-token-usage", "user_id", "date_hour"),
+    )
+
+
 def legacy_history_schema(project: str) -> TableSchema:
     """`conversation-history` of a project, the legacy engine's table: a partition a user."""
     return TableSchema(f"{project}-conversation-history", "user_id", "sort_key")

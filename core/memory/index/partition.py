@@ -126,12 +126,23 @@ class IndexPartition:
 
     def read_exactly(self, user_id: str, since: str = LOG) -> Read:
         """All runs from a key on as they stand this moment, in as many pages as there are."""
-        query = Query(
-            partition_of(user_id), KeyRange(low=since, high=LOG + _END), consistent=True
-        )
+        query = Query(partition_of(user_id), KeyRange(low=since, high=LOG + _END), consistent=True)
         pages = list(query_pages(self._table, query))
         items = [item for page in pages for item in page.items]
         return _read(items, in_turn(p.consumed for p in pages), complete=True)
+
+    def newest_us(self, user_id: str) -> tuple[int, Consumed]:
+        """The time in the highest key there is this moment; 0 where there is none."""
+        query = Query(
+            partition_of(user_id),
+            KeyRange(low=LOG, high=LOG + _END),
+            ascending=False,
+            limit=1,
+            attributes=("embedding_id",),
+            consistent=True,
+        )
+        page = self._table.query(query)
+        return max((time_of(str(i["embedding_id"])) for i in page.items), default=0), page.consumed
 
     def newest_terms(self, user_id: str, segments: int) -> Terms:
         """The terms of so many newest segments, in one request."""
