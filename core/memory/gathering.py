@@ -245,6 +245,7 @@ class Gatherer:
         yield from (f"A part of the index is damaged: {what}" for what in index.damaged)
         strange = self._strange(index, previews)
         if strange and len(index):
+            self._reader.suspect(index)
             yield f"{strange} of the newest messages are not in the index: see `ialctl index`."
 
     def _strange(self, index: UserIndex, previews: Previews) -> int:

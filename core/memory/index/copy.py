@@ -6,6 +6,7 @@ what holds of a place. A row never moves; what is gone is marked. Thread-safe.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class UserIndex:
         self.complete = True
         self.last: str | None = None
         self.read_at_s = 0.0
+        self.suspected_at_s = -math.inf
         self.damaged: tuple[str, ...] = ()
         self.foreign_model: str | None = None
         self.unsealed: dict[str, Rows] = {}

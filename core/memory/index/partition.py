@@ -144,11 +144,12 @@ class IndexPartition:
         page = self._table.query(query)
         return max((time_of(str(i["embedding_id"])) for i in page.items), default=0), page.consumed
 
-    def newest_terms(self, user_id: str, segments: int) -> Terms:
-        """The terms of so many newest segments, in one request."""
+    def newest_terms(self, user_id: str, segments: int, below: str | None = None) -> Terms:
+        """The terms of so many newest segments, in one request; `below` a segment's key, or all."""
+        high = TERMS + _END if below is None else _before(terms_key(below))
         query = Query(
             partition_of(user_id),
-            KeyRange(low=TERMS, high=TERMS + _END),
+            KeyRange(low=TERMS, high=high),
             ascending=False,
             limit=segments,
         )
@@ -196,6 +197,11 @@ class IndexPartition:
         consumed = self._table.batch_write((), [_key(partition, key) for key in runs])
         segments = [_key(partition, terms_key(key)) for key in runs if kind_of(key) == "s"]
         return consumed + self._table.batch_write((), segments) if segments else consumed
+
+
+def _before(key: str) -> str:
+    """A key below this one and above all lower ones that there are: its last character less one."""
+    return key[:-1] + chr(ord(key[-1]) - 1) + _END
 
 
 def _key(partition: str, sort_key: str) -> Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 
@@ -15,8 +16,11 @@ from core.memory.index.rows import Rows
 from core.memory.keys import MICROSECONDS
 
 COLD_TERMS = 8
-"""Segments whose terms are read with the codes of all: 1,024 messages. Older ones follow as
-contexts have read units to spare, so that the first context of a long history stays cheap."""
+"""Segments whose terms are read with the codes of all: 1,024 messages."""
+COLD_UNITS = 72.0
+"""Read units that reading an index may take. Where the terms of older segments fit into it, they
+are read too, in a round of their own; else they follow as later contexts have units to spare."""
+SUSPECT_EVERY_S = 600.0
 COPY_IDLE_S = 3600.0
 """A copy that was not refreshed for so long is read anew: it may have missed a removal."""
 
@@ -54,8 +58,24 @@ class IndexReader:
                 index.damaged = (*read.damaged, *terms.damaged)
                 index.complete = read.complete
                 index.whole = True
+            consumed = read.consumed.beside(terms.consumed)
+            consumed += self._older_terms(index, terms, consumed.read_units)
             self._copies.shrink()
-        return read.consumed.beside(terms.consumed)
+        return consumed
+
+    def _older_terms(self, index: UserIndex, newest: Terms, spent: float) -> Consumed:
+        """Reads the terms of older segments too, where these are few enough."""
+        with index.lock:
+            missing = sorted(index.terms_missing)
+        if not missing or not newest.by_key:
+            return NOTHING
+        units = len(missing) * newest.consumed.read_units / len(newest.by_key)
+        if spent + units > COLD_UNITS:
+            return NOTHING
+        below = min(newest.by_key)
+        older = self._partition.newest_terms(index.user_id, len(missing), below)
+        self.take_terms(index, older)
+        return older.consumed
 
     def refresh(self, index: UserIndex) -> tuple[bool, Consumed]:
         """Reads what was written since; says whether there was anything that was not known."""
@@ -65,6 +85,13 @@ class IndexReader:
             self._apply(index, read.runs, read.last, {})
             index.damaged = tuple(dict.fromkeys((*index.damaged, *read.damaged)))
             return index.version != before, read.consumed
+
+    def suspect(self, index: UserIndex) -> None:
+        """Something should be in the index and is not here: it is read anew, but not too often."""
+        now_s = self._clock.monotonic()
+        if now_s - index.suspected_at_s >= SUSPECT_EVERY_S:
+            index.suspected_at_s = now_s
+            index.read_at_s = -math.inf
 
     def take_terms(self, index: UserIndex, terms: Terms) -> None:
         """Takes over the terms of segments that were read besides."""
