@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from core.aws.embedded import read_instance, write_instance
 from core.aws.session import AwsSession
 from core.errors import LocalEndpointError, StorageError
 from core.local.endpoint import EndpointState, LocalEndpoint
-from core.aws.embedded import read_instance, write_instance
 from core.settings import load_settings
 from tests.integration.test_local_durability import item, make_table, scan
 from tests.waiting import until
