@@ -10,10 +10,10 @@ from core.aws.capacity import NOTHING, Consumed, in_turn
 from core.aws.requests import KeyRange, Query
 from core.clock import Clock, iso
 from core.memory.index.copies import Copies
-from core.memory.index.copy import LAG_US
 from core.memory.index.writer import IndexWriter
 from core.memory.keys import MICROSECONDS, user_prefix
 from core.memory.model import Message
+from core.memory.recent import MAX_AGE_S
 from core.memory.saving import Saver
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
 from core.memory.scope import Scope
@@ -114,8 +114,8 @@ class Forgetter:
     ) -> Receipt:
         """Removes what is meant, and looks until nothing is found.
 
-        Other processes may hold for a minute what was written within it; so this waits out that
-        minute, unless `wait` is False: then the receipt says until when. `note` is told of waits.
+        Processes lay what they wrote in the last half minute over what they read; so this waits
+        until that is over, unless `wait` is False: then the receipt says when. `note` is told.
 
         Raises:
             UsageError: an id that no message can have, or a session and a message at once.
@@ -206,14 +206,12 @@ class Forgetter:
     ) -> list[str]:
         """Waits until no process holds what was removed; else says until when one may."""
         newest_us = max(swept.newest_us for swept in passes)
-        until_s = (newest_us + LAG_US) / MICROSECONDS
+        until_s = newest_us / MICROSECONDS + MAX_AGE_S + 1
         rest_s = until_s - self._clock.time()
-        if not 0 < rest_s <= LAG_US / MICROSECONDS:
+        if not 0 < rest_s <= MAX_AGE_S + 1:
             return []
         if not wait:
-            return [
-                f"Processes that saved or read a removed message may show it until {iso(until_s)}."
-            ]
+            return [f"The process that saved a removed message may show it until {iso(until_s)}."]
         note(f"Waiting {rest_s:.0f} s, until no process shows what it just read or wrote.")
         self._clock.sleep(rest_s)
         return []

@@ -68,6 +68,7 @@ class UserIndex:
         self.whole = False
         self.complete = True
         self.last: str | None = None
+        self.token: str | None = None
         self.read_at_s = 0.0
         self.suspected_at_s = -math.inf
         self.damaged: tuple[str, ...] = ()
@@ -232,6 +233,18 @@ class UserIndex:
         """Marks a row as gone: its message was found to be."""
         self._columns["gone"][row] = True
         self.known.drop(row)
+        self.version += 1
+
+    def clear(self) -> None:
+        """Forgets everything: all that stood in the table was deleted."""
+        self._columns["gone"][: self._count] = True
+        self._places.clear()
+        for row in range(self._count):
+            self.known.drop(row)
+        self.vectors = KnownVectors(self._model[1])
+        for held in (self.unsealed, self.leftover, self.terms_missing):
+            held.clear()
+        self.last = None
         self.version += 1
 
     def cosines(self, query: FloatArray) -> FloatArray:

@@ -5,11 +5,15 @@ Sort keys, in `{user}#segments` of conversation-embeddings:
     L#{µs:016d}#e{token}   a save: its rows and their terms
     L#{µs:016d}#s{digest}  a segment: many rows, packed; its terms are under T
     L#{µs:016d}#x{token}   a removal: rows that are gone; expires by itself
+    L$                     a token, drawn when the partition was begun
     T#{µs:016d}#s{digest}  the terms of that segment
 
 Whoever reads takes the union; of rows with the same place the one with the highest key holds. So a
 segment may stand beside the saves it was sealed from, two processes may seal the same ones, and
 either may be killed at any point: nothing is hidden, nothing doubled.
+
+The token stands after the log, so that whoever asks for what is new reads it along at no cost.
+Where it has changed or gone, all that was there has been deleted: copies of it are worth nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ from core.memory.keys import check_user, encoded
 
 SEGMENT_ROWS = 128
 LOG, TERMS = "L#", "T#"
+BEGUN = "L$"
 _END = "~"
 FORGOTTEN_DAYS = 2
 """How long a removal is told to other processes; longer than any keeps its copy unasked."""
@@ -62,7 +67,7 @@ class Run:
 class Read:
     """Runs in order of their keys; `damaged` says what could not be read, and why.
 
-    `last` is the highest key there was, damaged or not.
+    `last` is the highest key there was, damaged or not; `token` the partition's, None without one.
     """
 
     runs: tuple[Run, ...]
@@ -70,6 +75,7 @@ class Read:
     last: str | None = None
     complete: bool = True
     damaged: tuple[str, ...] = ()
+    token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,13 +122,23 @@ class IndexPartition:
         """The newest runs: all, or those after a key. Bounded by MAX_PAGES, then not complete."""
         low = LOG if after is None else f"{after} "
         query = Query(
-            partition_of(user_id), KeyRange(low=low, high=LOG + _END), ascending=after is not None
+            partition_of(user_id), KeyRange(low=low, high=BEGUN), ascending=after is not None
         )
         pages = [self._table.query(query)]
         while pages[-1].next_key is not None and len(pages) < MAX_PAGES:
             pages.append(self._table.query(query, pages[-1].next_key))
         items = [item for page in pages for item in page.items]
         return _read(items, in_turn(p.consumed for p in pages), complete=pages[-1].next_key is None)
+
+    def begin(self, user_id: str, token: str) -> tuple[str, Consumed]:
+        """Gives the partition this token unless it has one; answers the one it has."""
+        put = self._table.put_new({**_key(partition_of(user_id), BEGUN), "token": token})
+        return str((put.existing or {"token": token})["token"]), put.consumed
+
+    def token(self, user_id: str) -> tuple[str | None, Consumed]:
+        """The partition's token as it stands this moment."""
+        got = self._table.get(_key(partition_of(user_id), BEGUN), consistent=True)
+        return (None if got.item is None else str(got.item["token"])), got.consumed
 
     def read_exactly(self, user_id: str, since: str = LOG) -> Read:
         """All runs from a key on as they stand this moment, in as many pages as there are."""
@@ -215,15 +231,17 @@ def _with_expiry(item: dict[str, Any], block: Block) -> Item:
     return item
 
 
-def _read(items: Sequence[Mapping[str, Any]], consumed: Consumed, *, complete: bool) -> Read:
+def _read(found: Sequence[Mapping[str, Any]], consumed: Consumed, *, complete: bool) -> Read:
     runs, damaged = [], []
+    items = [item for item in found if item["embedding_id"] != BEGUN]
+    token = next((str(i.get("token")) for i in found if i["embedding_id"] == BEGUN), None)
     for item in sorted(items, key=lambda i: str(i["embedding_id"])):
         try:
             runs.append(_run(item))
         except DamagedError as error:
             damaged.append(f"{item['embedding_id']}: {error.what}")
     last = max((str(item["embedding_id"]) for item in items), default=None)
-    return Read(tuple(runs), consumed, last, complete, tuple(damaged))
+    return Read(tuple(runs), consumed, last, complete, tuple(damaged), token)
 
 
 def _run(item: Mapping[str, Any]) -> Run:

@@ -56,6 +56,7 @@ class IndexReader:
                     index.end_pass(self._clock.time() * MICROSECONDS)
                     _keep_unsealed(index, {run.key for run in read.runs})
                 index.damaged = (*read.damaged, *terms.damaged)
+                index.token = read.token
                 index.complete = read.complete
                 index.whole = True
             consumed = read.consumed.beside(terms.consumed)
@@ -80,6 +81,8 @@ class IndexReader:
     def refresh(self, index: UserIndex) -> tuple[bool, Consumed]:
         """Reads what was written since; says whether there was anything that was not known."""
         read = self._partition.read(index.user_id, after=index.last)
+        if read.complete and read.token != index.token:
+            return self._begun_anew(index, read.consumed)
         with index.lock:
             before = index.version
             self._apply(index, read.runs, read.last, {})
@@ -92,6 +95,18 @@ class IndexReader:
         if now_s - index.suspected_at_s >= SUSPECT_EVERY_S:
             index.suspected_at_s = now_s
             index.read_at_s = -math.inf
+
+    def _begun_anew(self, index: UserIndex, consumed: Consumed) -> tuple[bool, Consumed]:
+        """Where the user was forgotten since, drops all and reads what stands now."""
+        # What was read may be a moment old; only a consistent read is worth so much.
+        token, cost = self._partition.token(index.user_id)
+        with index.lock:
+            same = token == index.token
+            if not same:
+                index.clear()
+        if same:
+            return False, consumed + cost
+        return True, consumed + cost + self.load(index, again=True)
 
     def take_terms(self, index: UserIndex, terms: Terms) -> None:
         """Takes over the terms of segments that were read besides."""

@@ -101,7 +101,10 @@ class IndexWriter:
         full = len(rows) >= SEGMENT_ROWS
         if not full:
             items.append(self._partition.save_item(user_id, key, rows.block, rows.terms))
-        consumed = self._table.batch_write(items)
+        consumed = NOTHING
+        if index.token is None:
+            index.token, consumed = self._partition.begin(user_id, self._ids())
+        consumed += self._table.batch_write(items)
         if full:
             consumed += self._put_segment(user_id, time_of(key), rows)
         with index.lock:

@@ -30,6 +30,7 @@ def noise(seed: int, size: int = LARGE) -> str:
 
 
 LARGE_TEXT = noise(1)
+SMALLER_TEXT = noise(2, 150_000)
 
 
 def make_tables(calls: Calls | None = None, *, index_lag: bool = False) -> Tables:
@@ -304,7 +305,7 @@ def test_killed_at_any_call_a_second_run_completes_it(scope: Scope, clock: FakeC
 
 def small_large(session: str, message_id: str) -> Message:
     """A message in two parts, quick to make."""
-    return Message("ada", session, message_id, FIRST_US + 9, "user", noise(2, 150_000))
+    return Message("ada", session, message_id, FIRST_US + 9, "user", SMALLER_TEXT)
 
 
 def check_gone(scope: Scope, tables: Tables, engine: OptimizedContextEngine) -> None:
@@ -346,6 +347,25 @@ def test_a_process_with_a_warm_copy_shows_nothing(scope: Scope, clock: FakeClock
         assert messages[1].content not in after
         if scope.whole:
             assert after == ways(other, "nobody")
+
+
+def test_a_search_by_meaning_alone_shows_nothing_either(clock: FakeClock) -> None:
+    """It asks the index only: there too another process learns that the user was forgotten."""
+    tables = make_tables()
+    with engine_over(tables, clock=clock) as one, engine_over(tables, clock=clock) as other:
+        fill(one, "ada", 12)
+        clock.advance(3600)
+        search = other.embeddings.find_similar_conversations_optimized
+        assert search("the words", "ada").items
+        one.forget_user("ada")
+        assert search("the words", "ada").items == ()
+        fill(one, "ada", 40)
+        clock.advance(3600)
+        assert len(search("the words", "ada", 100).items) == 40
+        one.forget_user("ada")
+        one.import_messages("ada", conversation("ada", 90)[60:])
+        assert len(search("the words", "ada", 100).items) == 30
+        assert other.memory.get_user_stats("ada").messages == 30
 
 
 def test_what_was_written_a_moment_ago_is_waited_for(clock: FakeClock) -> None:
@@ -408,16 +428,14 @@ def test_a_process_does_not_seal_what_was_forgotten(clock: FakeClock) -> None:
 def test_somebody_who_goes_on_writing_is_told(clock: FakeClock) -> None:
     """It ends in bounded time, removes what it can, and the receipt says that it is not all."""
     calls = Calls()
-    tables = make_tables(calls)
+    tables = make_tables()
+    last = FakeTable(legacy_schemas("t")[0], before_call=calls)
+    tables = dataclasses.replace(tables, legacy=(last,))
     with engine_over(tables, clock=clock) as one, engine_over(tables, clock=clock) as other:
         fill(one, "ada", 2)
-        busy = [False]
 
-        def write(operation: str) -> None:
-            if operation == "delete" and not busy[0]:
-                busy[0] = True
-                other.save_interaction_optimized("again", "and again", "ada", "s")
-                busy[0] = False
+        def write(_: str) -> None:
+            other.save_interaction_optimized("again", "and again", "ada", "s")
 
         calls.fail = write
         receipt = one.forget_user("ada")

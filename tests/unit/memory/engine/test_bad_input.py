@@ -358,5 +358,6 @@ def test_runs_keep_their_order_in_the_table(tables: Tables) -> None:
     page = tables.embeddings.query(Query("ada#segments"))
     keys = [str(item["embedding_id"]) for item in page.items]
     assert keys == sorted(keys)
-    assert [len(unpack_block(item["rows"])) for item in page.items] == [2, 2]
+    runs = [item for item in page.items if "rows" in item]
+    assert [len(unpack_block(item["rows"])) for item in runs] == [2, 2]
     assert pack_block(unpack_block(page.items[0]["rows"])) == page.items[0]["rows"]
