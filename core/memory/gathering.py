@@ -38,6 +38,9 @@ RECENT_MESSAGES = 20
 HITS = 50
 COLD_FETCHED, WARM_FETCHED = 24, 17
 """Items that a context fetches at most, half a read unit each."""
+TERMS_KEPT = 2
+"""While words of older segments are missing, so many segments' are fetched whatever else is."""
+_TERMS_ITEMS = 2  # they take a read unit or so: what two items take
 
 
 @dataclass(frozen=True)
@@ -171,11 +174,11 @@ class Gatherer:
         index, question = run.index, run.question
         with index.lock:
             best = ranking.best(question.hits)
-            rows = wanted_rows(index, best, question.session_id, previews, most)
+            waiting = sorted(index.terms_missing, reverse=True)
+            texts = most - TERMS_KEPT * _TERMS_ITEMS if waiting else most
+            rows = wanted_rows(index, best, question.session_id, previews, texts)
             places = [index.place(row) for row in rows]
-            # The terms of a segment take a read unit or so: two items' worth.
-            spare = (most - len(places)) // 2
-            segments = sorted(index.terms_missing, reverse=True)[:spare]
+            segments = waiting[: (most - len(places)) // _TERMS_ITEMS]
         return self._unless_throttled(
             run, lambda: self._items.fetch(question.user_id, places, segments), NO_BATCH
         )
