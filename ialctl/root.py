@@ -10,6 +10,7 @@ from ialctl.commands import (
     context_,
     destroy,
     drift,
+    eval_,
     export,
     import_,
     plan,
@@ -31,7 +32,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     add_common_options(app, HELP)
-    modules = (config, context_, destroy, drift, export, import_, plan, start, status, stop)
+    modules = (config, context_, destroy, drift, eval_, export, import_, plan, start, status, stop)
     for module in modules:
         module.register(app)
     return app

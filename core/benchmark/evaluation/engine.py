@@ -74,8 +74,8 @@ class Engine(Protocol):
     ) -> Context:
         """A context, with what it cost."""
 
-    def forget_user(self, user_id: str) -> object:
-        """Removes all that stands of a user."""
+    def forget_user(self, user_id: str, *, wait: bool = True) -> object:
+        """Removes all that stands of a user; `wait`: until no other process shows it."""
 
 
 OpenEngine = Callable[[], AbstractContextManager[Engine]]

@@ -219,7 +219,7 @@ def table(report: Report, *, timings: bool) -> str:
         *(_recall_line(row, width) for row in rows),
         "",
         f"search by vector against exact cosines, recall@10: {100 * report.exact:.1f}% "
-        f"({report.exact_questions} questions, {report.conditions.model})",
+        f"(questions: {report.exact_questions}; {report.conditions.model})",
         "",
         f"{'a context':14}{'first (cold)':>24}{'following (warm)':>24}",
         f"{'':14}{'mean':>12}{'p95':>12}{'mean':>12}{'p95':>12}",

@@ -164,7 +164,7 @@ class Evaluator:
     @contextmanager
     def _stored(self, conversation: Conversation, user: str, plan: Plan) -> Iterator[_Stored]:
         with self._open_engine() as engine:
-            engine.forget_user(user)
+            engine.forget_user(user, wait=False)
         begin_s = self._clock.monotonic()
         try:
             # An engine of its own: the one that is asked must not know what this one wrote.
@@ -173,8 +173,9 @@ class Evaluator:
             yield _Stored(row_of, missing, self._clock.monotonic() - begin_s)
         finally:
             if not plan.keep:
+                # Without waiting for other processes: no other one knows this user.
                 with self._open_engine() as engine:
-                    engine.forget_user(user)
+                    engine.forget_user(user, wait=False)
 
     def _import(
         self, engine: Engine, conversation: Conversation, user: str, plan: Plan

@@ -100,7 +100,7 @@ class FakeEngine:
         self._warm = True
         return Context("", (), 100, budget_tokens, 5, True, consumed, {}, embeddings_made=1)
 
-    def forget_user(self, user_id: str) -> None:
+    def forget_user(self, user_id: str, *, wait: bool = True) -> None:
         """Forgets."""
         self._memory.calls.append("forget")
         self._memory.users.pop(user_id, None)
