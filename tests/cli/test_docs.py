@@ -16,22 +16,31 @@ from core.local.endpoint import LocalEndpoint
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-_BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(?:console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_PROGRAM = re.compile(r"# (\w+\.py)\n")
 _EXIT = re.compile(r"\s+# exit (\d+)$")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a page, how it should end, and what it should print (`…` is anything)."""
+    """A command of a page, how it should end, and what it should print (`…` is anything).
+
+    `program` is what a file called `command` is to hold, in place of a command.
+    """
 
     command: str
     exit_code: int
     shown: str
+    program: str | None = None
 
 
 def steps(page: Path) -> Iterator[Step]:
-    """The commands of a page, in order."""
+    """The commands of a page, and the programs that name a file in their first line, in order."""
     for block in _BLOCK.findall(page.read_text()):
+        named = _PROGRAM.match(block)
+        if named:
+            yield Step(named[1], 0, "", block)
+            continue
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             line, _, shown = part.partition("\n")
             ends = _EXIT.search(line)
@@ -56,6 +65,9 @@ def environment(folder: Path) -> dict[str, str]:
 
 def run(step: Step, folder: Path) -> None:
     """Runs a step and compares."""
+    if step.program is not None:
+        (folder / step.command).write_text(step.program)
+        return
     done = subprocess.run(
         ["bash", "-c", step.command],
         cwd=folder,
