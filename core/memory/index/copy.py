@@ -254,7 +254,7 @@ class UserIndex:
         exact, rows = self.vectors.cosines(query)
         guessed = self.column("coded").astype(bool)
         guessed[rows] = False
-        found[guessed] = estimates(query, self.column("codes")[guessed])
+        found[guessed] = estimates(query, self.column("codes")[guessed], self._model[0])
         found[rows] = exact
         return found
 

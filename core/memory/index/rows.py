@@ -52,7 +52,8 @@ def rows_of(indexed: Sequence[Indexed], model: str, dimensions: int) -> Rows:
     coded = np.array([one.vector is not None for one in indexed], bool)
     codes = np.zeros((len(indexed), code_bytes(dimensions)), np.uint8)
     if coded.any():
-        codes[coded] = sign_codes(np.stack([o.vector for o in indexed if o.vector is not None]))
+        vectors = np.stack([o.vector for o in indexed if o.vector is not None])
+        codes[coded] = sign_codes(vectors, model)
     block = Block(
         model=model,
         dimensions=dimensions,

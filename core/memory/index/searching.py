@@ -10,6 +10,7 @@ from core.aws.capacity import NOTHING, Consumed
 from core.clock import Clock
 from core.errors import UsageError
 from core.llm.embedder import FloatArray
+from core.memory.index.codes import spread
 from core.memory.index.copies import Copies
 from core.memory.index.copy import UserIndex, message_of
 from core.memory.index.items import MessageItems
@@ -19,10 +20,13 @@ from core.memory.keys import MICROSECONDS, check_user
 from core.memory.model import Message
 from core.memory.vectors import checked_vector, unit
 
-MOST_COMPARED = 100
-"""What one request fetches."""
-_CANDIDATES = 48
+MOST_COMPARED = 256
+CANDIDATES = 48
 """So many of the best estimates are compared exactly, at least."""
+_SURE = 2.0
+"""Standard deviations by which an estimate may be wrong: others are compared too if with so much
+they could belong to the best. For a question like what stands there these are a few more, for one
+about something else up to MOST_COMPARED."""
 
 
 class SegmentSearch:
@@ -45,7 +49,7 @@ class SegmentSearch:
     def nearest(self, user_id: str, vector: FloatArray, limit: int) -> Nearest:
         """The nearest messages of a user; see `VectorSearch.nearest`.
 
-        The best hundred are compared exactly; more than that come by their estimates.
+        The best MOST_COMPARED are compared exactly; more than that come by their estimates.
 
         Raises:
             UsageError: an id that no message can have, a limit below 1, a vector of another length
@@ -59,8 +63,9 @@ class SegmentSearch:
         else:
             consumed = self._reader.load(index)
         self._check_model(index)
-        candidates = self._best(index, query, min(MOST_COMPARED, max(3 * limit, _CANDIDATES)))
+        candidates = self._best(index, query, min(MOST_COMPARED, max(2 * limit, CANDIDATES)))
         consumed += self._learn(index, candidates)
+        consumed += self._learn(index, self._doubtful(index, query, candidates, limit))
         rows = self._best(index, query, limit)
         with index.lock:
             cosines = index.cosines(query)[rows]
@@ -91,6 +96,20 @@ class SegmentSearch:
         # Of equal cosines the later message.
         order = np.lexsort((times[rows], cosines[rows]))[::-1][:limit]
         return [int(row) for row in rows[order]]
+
+    def _doubtful(
+        self, index: UserIndex, vector: FloatArray, compared: Sequence[int], limit: int
+    ) -> list[int]:
+        """Rows that were not compared and could belong to the best, judged by their estimates."""
+        with index.lock:
+            known = [row for row in compared if row in index.vectors]
+            exact = np.sort(index.cosines(vector)[known])[-limit:]
+            if len(exact) < limit:
+                return []
+            least = float(exact[0]) - _SURE * spread(len(vector))
+            cosines = index.cosines(vector)
+        best = self._best(index, vector, MOST_COMPARED)
+        return [row for row in best if cosines[row] > least and row not in set(compared)]
 
     def _learn(self, index: UserIndex, rows: Sequence[int]) -> Consumed:
         with index.lock:
