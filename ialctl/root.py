@@ -6,13 +6,16 @@ import typer
 
 from ialctl.command import add_common_options
 from ialctl.commands import (
+    archive,
     config,
     context_,
     destroy,
     drift,
     eval_,
     export,
+    forget,
     import_,
+    index,
     plan,
     start,
     status,
@@ -32,7 +35,10 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     add_common_options(app, HELP)
-    modules = (config, context_, destroy, drift, eval_, export, import_, plan, start, status, stop)
+    modules = (
+        *(archive, config, context_, destroy, drift, eval_, export, forget, import_, index),
+        *(plan, start, status, stop),
+    )
     for module in modules:
         module.register(app)
     return app

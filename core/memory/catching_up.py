@@ -101,6 +101,13 @@ class Catching:
         done = self.catch_up(user_id)
         return done.consumed, done.missing
 
+    def index_places(self, user_id: str, places: Sequence[str]) -> CaughtUp:
+        """Indexes the messages at these sort keys, whatever stands of them already."""
+        total = CaughtUp(0, 0, 0, Consumed())
+        for some in batches(places, _AT_ONCE):
+            total = total.plus(self._index(user_id, some, ()))
+        return total
+
     def _index(self, user_id: str, places: Sequence[str], bare: Collection[str]) -> CaughtUp:
         read = self._store.read_places(user_id, places)
         messages = sorted(read.items, key=lambda pair: pair[1].timestamp_us)

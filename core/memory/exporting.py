@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from core.memory.importing.jsonl import ROLE_NAMES, VERBATIM
 from core.memory.model import Message
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -32,6 +33,7 @@ def record(message: Message) -> dict[str, Any]:
         "message_id": message.message_id,
         "tokens": message.tokens,
         "metadata": dict(message.metadata) or None,
+        VERBATIM: message.role in ROLE_NAMES or None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,19 @@ class Receipt:
     def nothing(self) -> bool:
         """Whether there was nothing to remove."""
         return not any(self.removed.values())
+
+    @property
+    def subject(self) -> str:
+        """Whose or what it is about, in words."""
+        return str(Scope(self.user_id, self.session_id, self.message_id, self.before_us))
+
+    def with_archives(self, deleted: int) -> Receipt:
+        """The receipt after so many archives were deleted too."""
+        return dataclasses.replace(
+            self,
+            removed={**self.removed, "archives": deleted},
+            left=tuple(sentence for sentence in self.left if sentence != _ARCHIVES),
+        )
 
 
 def _quiet(_: str) -> None:
@@ -234,7 +248,7 @@ class Forgetter:
             left.append(_WRITERS)
         left += [f"A part of the index can't be looked into: {d}" for d in passes[-1].damaged]
         if any(removed.values()):
-            left += [BACKUPS, _ARCHIVES] if scope.places is None else [BACKUPS]
+            left += [BACKUPS, _ARCHIVES] if scope.whole else [BACKUPS]
             left += [_REDIS] if self._shared_cache else []
         return Receipt(
             scope.user_id,

@@ -13,6 +13,7 @@ from core.clock import SYSTEM_CLOCK, Clock, Ids, new_id
 from core.llm.cached import CachedEmbedder
 from core.llm.choosing import open_embedder
 from core.llm.embedder import Embedder
+from core.memory.archiving import Archiver
 from core.memory.catching_up import Catching
 from core.memory.context_cache import ContextCache, open_context_cache
 from core.memory.forgetting import Forgetter
@@ -26,6 +27,7 @@ from core.memory.index.query import QueryVectors
 from core.memory.index.reader import IndexReader
 from core.memory.index.searching import SegmentSearch
 from core.memory.index.writer import IndexWriter
+from core.memory.orphans import Auditor
 from core.memory.saving import Saver
 from core.memory.schema import embeddings_schema, history_schema, legacy_schemas
 from core.memory.store import ConversationStore
@@ -107,8 +109,19 @@ class Parts(AbstractContextManager["Parts"]):
         self.search = SegmentSearch(self.reader, self.copies, self.items, model, clock)
         self.nearest: VectorSearch = native or self.search
         self.catching = Catching(self.store, self.reader, self.writer, self.copies, self.saver)
+        grounds = Grounds(tables.history, tables.embeddings, tables.legacy)
+        self.auditor = Auditor(
+            grounds,
+            self.store,
+            self.writer,
+            self.copies,
+            self.items,
+            self.catching,
+            model,
+            clock,
+        )
         self.forgetter = Forgetter(
-            Grounds(tables.history, tables.embeddings, tables.legacy),
+            grounds,
             self.store,
             self.writer,
             self.copies,
@@ -117,6 +130,7 @@ class Parts(AbstractContextManager["Parts"]):
             clock,
             shared_cache=self.contexts is not None,
         )
+        self.archiver = Archiver(tables.history, self.store, self.forgetter, self.auditor, clock)
         self.gatherer = Gatherer(
             self.store,
             self.reader,

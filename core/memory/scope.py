@@ -43,8 +43,8 @@ class Scope:
             and (self.places is None or place in self.places)
         )
 
-    def check(self) -> None:
-        """Refuses ids that no message can have.
+    def check(self, *, archives: bool = False) -> None:
+        """Refuses ids that no message can have; with `archives` all but a whole user.
 
         Raises:
             UsageError: an id is empty, too long, or not text; or a session and a message are named.
@@ -58,6 +58,11 @@ class Scope:
             raise UsageError(
                 "A session and a message were named; only one of them can be forgotten at once.",
                 "Name one of them: `--session ID` or `--message ID`.",
+            )
+        if archives and not self.whole:
+            raise UsageError(
+                "Archives are deleted with the whole user only.",
+                "Leave out `--archives`, or `--session` and `--message`.",
             )
 
     def __str__(self) -> str:

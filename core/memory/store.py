@@ -68,7 +68,8 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
                 return self._found(message, standing, consumed)
             # A head stands for complete parts: they go first, and the note of them before.
             if stored.note is not None:
-                consumed += self._table.put(stored.note).consumed
+                note = {**stored.note, "noted_at": int(self._clock.time())}
+                consumed += self._table.put(note).consumed
             consumed += self._table.batch_write(stored.parts)
         for sort_key in keys.sort_keys(message):
             put = self._table.put_new({**stored.head, "timestamp_type": sort_key})

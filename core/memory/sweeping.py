@@ -106,6 +106,15 @@ class Sweep:
             self._consumed,
         )
 
+    def parts_without_heads(self, noted_before_s: float) -> Swept:
+        """Only the parts that no message needs, of messages that were begun before an instant."""
+        notes = [n for n in self._notes() if float(n.get("noted_at", 0)) < noted_before_s]
+        self._large = {
+            (str(n["message_id"]), str(n["content_hash"])) for n in notes if not self._stands(n)
+        }
+        self._unneeded_parts(self._large)
+        return Swept(dict(self._counts), frozenset(), 0, (), (), self._consumed)
+
     def _all(self) -> None:
         user = self._scope.user_id
         notes = self._notes()
@@ -244,9 +253,12 @@ class Sweep:
         return [item for page in pages for item in page.items]
 
     def _parts_of_some(self) -> None:
+        meant = [note for note in self._notes() if self._note_is_meant(note)]
+        named = {(str(n["message_id"]), str(n["content_hash"])) for n in meant}
+        self._unneeded_parts(named | self._large)
+
+    def _unneeded_parts(self, groups: Iterable[tuple[str, str]]) -> None:
         notes = self._notes()
-        meant = [note for note in notes if self._note_is_meant(note)]
-        groups = {(str(n["message_id"]), str(n["content_hash"])) for n in meant} | self._large
         for group in sorted(groups):
             message_id, digest = group
             # The same text under the same id at another time has the same parts.

@@ -23,14 +23,16 @@ from core.memory.importing.records import (
 LINE_BYTES = 128 * 1024 * 1024
 _MOST_TOKENS = 10**12
 _TIMES = ("timestamp", "time", "created_at", "create_time", "date")
+VERBATIM = "verbatim"
+"""A member of a line whose role is to stay as it is, whatever other programs mean by it."""
 _TAKEN = frozenset(
     (
-        *("role", "speaker", "content", "text", "message", "tokens", "metadata"),
+        *("role", VERBATIM, "speaker", "content", "text", "message", "tokens", "metadata"),
         *("session_id", "session", "conversation_id", "message_id", "id"),
         *_TIMES,
     )
 )
-_ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant", "bot": "assistant"}
+ROLE_NAMES: Mapping[str, str] = {"human": "user", "ai": "assistant", "bot": "assistant"}
 
 
 def read_lines(stream: IO[bytes]) -> Iterator[Draft | Bad]:
@@ -108,7 +110,7 @@ def _who(record: Mapping[str, Any]) -> tuple[str, str | None]:
     role = optional_text(record, "role") or speaker
     if not role:
         raise UnusableError("it has no 'role'")
-    return _ROLES.get(role, role), speaker
+    return (role if record.get(VERBATIM) is True else ROLE_NAMES.get(role, role)), speaker
 
 
 def _metadata(record: Mapping[str, Any]) -> dict[str, Any]:

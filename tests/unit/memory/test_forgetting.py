@@ -30,7 +30,7 @@ def noise(seed: int, size: int = LARGE) -> str:
 
 
 LARGE_TEXT = noise(1)
-SMALLER_TEXT = noise(2, 150_000)
+SMALLER_TEXT = noise(2, 220_000)
 
 
 def make_tables(calls: Calls | None = None, *, index_lag: bool = False) -> Tables:
