@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -175,6 +176,25 @@ class OptimizedMemoryManager:
         return await in_thread(
             lambda: self.save_conversation_optimized(user_id, session_id, messages, metadata)
         )
+
+    def edit_message_optimized(self, user_id: str, place: str, content: str) -> Saved:
+        """Replaces the content of the message at a sort key; its id, time, role and session stay.
+
+        Raises:
+            UsageError: there is no such message, or the content can't be stored.
+        """
+        read = self._store.read_places(user_id, [place])
+        if not read.items:
+            raise UsageError(
+                f"The user has no message at '{place:.60}'.",
+                "Take `place` from what a search or a read answered.",
+            )
+        message = dataclasses.replace(read.items[0][1], content=content, tokens=None)
+        return self._saver.edit(place, message)
+
+    async def edit_message_optimized_async(self, user_id: str, place: str, content: str) -> Saved:
+        """As `edit_message_optimized`, without blocking the event loop."""
+        return await in_thread(lambda: self.edit_message_optimized(user_id, place, content))
 
     def get_user_stats(self, user_id: str) -> UserStats:
         """What stands of a user, by the index; read as a whole where this process has no copy."""

@@ -95,6 +95,21 @@ class Saver:
         missing = tuple(note for note in (embedded.missing, trouble) if note)
         return Saved(tuple(appended), history, index, missing)
 
+    def edit(self, place: str, message: Message) -> Saved:
+        """Stores another content of the message at a sort key, and indexes it.
+
+        Raises:
+            UsageError: the content can't be stored.
+            ConditionFailedError: nothing stands there any more.
+        """
+        try:
+            history = self._store.replace(place, message)
+            appended = Appended(message, False, history, place)
+            index, missing = self.index_stored(message.user_id, [appended])
+        finally:
+            self._invalidate(message.user_id)
+        return Saved((appended,), history, index, missing)
+
     def save_many(self, user_id: str, messages: Sequence[Message]) -> Saved:
         """Stores and indexes messages of one user, some hundreds at a time.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from core.aws.capacity import NOTHING, Consumed, in_turn, side_by_side
 from core.aws.codec import Item
-from core.aws.requests import Key, KeyRange, Query
+from core.aws.requests import Key, KeyRange, Query, equals
 from core.aws.table import Page, Table, batches, query_pages
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import ConditionFailedError, UsageError
@@ -23,6 +24,7 @@ from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
 WORKERS = 16
 MAX_PAGES = 50
 """Index pages that one read follows before it says that it is not complete."""
+_PLACE = re.compile(r"[0-9]{16}#")
 # An index page holds other tenants' entries and expired ones too: ask for a few more.
 _SPARE = 5
 # Index entries read at once to learn the days of a user.
@@ -102,6 +104,35 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
     def own_places(self, user_id: str) -> list[tuple[Message, str]]:
         """What this process wrote of a user a moment ago, each with its sort key."""
         return self._recent.placed(lambda m: m.user_id == user_id)
+
+    def replace(self, place: str, message: Message) -> Consumed:
+        """Writes another content for the message at a sort key; its time and role stay.
+
+        Raises:
+            UsageError: the message can't be stored, or is not of this time.
+            ConditionFailedError: nothing stands there any more.
+        """
+        if not place.startswith(f"{message.timestamp_us:016d}#{keys.encoded(message.role)}"):
+            raise UsageError("A message keeps its time and role.", "Change its content only.")
+        stored = to_items(message)
+        consumed = self._table.batch_write(stored.parts) if stored.parts else NOTHING
+        head = {**stored.head, "timestamp_type": place}
+        there = equals("message_id", message.message_id)
+        written = self._table.put(head, condition=there)
+        before = written.before or {}
+        self._recent.add(message, place)
+        return consumed + written.consumed + self._drop_parts(before, stored.head)
+
+    def _drop_parts(self, before: Item, after: Item) -> Consumed:
+        """Deletes the parts of a content that another one replaced."""
+        if "content_parts" not in before or before["content_hash"] == after["content_hash"]:
+            return NOTHING
+        partition = keys.parts_partition(before["user_id"], before["message_id"])
+        gone = [
+            {"user_date": partition, "timestamp_type": f"{part_prefix(before)}{number:06d}"}
+            for number in range(int(before["content_parts"]))
+        ]
+        return self._table.batch_write((), gone)
 
     def contains(self, message: Message) -> bool:
         """Whether a message of this id stands at this time in this role."""
@@ -189,17 +220,20 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             yield tuple(str(entry["timestamp_type"]) for entry in page.items), page.consumed
 
     def read_places(self, user_id: str, places: Sequence[str]) -> Placed:
-        """The messages at these sort keys, whole; those that are gone or expired left out.
+        """The messages at these sort keys, whole; those that are gone or expired left out, and
+        what is no sort key of a message.
 
         Raises:
             UsageError: a user id that no message can have.
         """
         keys.check_user(user_id)
-        times = [int(place.split("#", 1)[0]) for place in places]
         entries = [
-            {"user_date": keys.user_date(user_id, time), "timestamp_type": place}
-            for time, place in zip(times, places, strict=True)
+            {"user_date": keys.user_date(user_id, int(place[:16])), "timestamp_type": place}
+            for place in dict.fromkeys(places)
+            if _PLACE.match(place)
         ]
+        if not entries:
+            return Placed((), NOTHING)
         page = self._table.batch_get(entries, attributes=READ_ATTRIBUTES)
         living = [item for item in page.items if not self._expired(item.get("ttl"))]
         messages, consumed = self._whole(living, page.consumed)

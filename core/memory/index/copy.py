@@ -198,7 +198,7 @@ class UserIndex:
     def apply(self, key: str, stamp: int, rows: Rows | Block) -> None:
         """Takes over a run. A block without its terms waits for `apply_terms` under its key."""
         block = rows.block if isinstance(rows, Rows) else rows
-        where = self._placed(block, stamp)
+        where = self._placed(block, stamp, said_anew=isinstance(rows, Rows))
         if isinstance(rows, Rows):
             self._add_terms(where, rows.terms)
         elif (where >= 0).any():
@@ -276,7 +276,7 @@ class UserIndex:
             postings=self.terms.postings,
         )
 
-    def _placed(self, block: Block, stamp: int) -> npt.NDArray[np.int64]:
+    def _placed(self, block: Block, stamp: int, *, said_anew: bool) -> npt.NDArray[np.int64]:
         """Rows made for a block; -1 where a newer run, or the same row, stands already."""
         voices = [self._voice(voice) for voice in block.voices]
         sessions = [_number(s, self._sessions, self._session_names) for s in block.sessions]
@@ -286,7 +286,7 @@ class UserIndex:
         if self._places.keys().isdisjoint(last):
             fresh = np.fromiter(last.values(), np.int64, len(last))
         else:
-            newer = [n for key, n in last.items() if self._newer(key, block, n, stamp)]
+            newer = [n for key, n in last.items() if self._newer(key, block, n, stamp, said_anew)]
             fresh = np.array(newer, np.int64)
         where = np.full(len(block), _GONE, np.int64)
         if len(fresh):
@@ -299,13 +299,16 @@ class UserIndex:
                 self._suffixes[int(where[n])] = suffix
         return np.where(block.removed, _GONE, where)
 
-    def _newer(self, key: int | str, block: Block, n: int, stamp: int) -> bool:
+    def _newer(self, key: int | str, block: Block, n: int, stamp: int, said_anew: bool) -> bool:
         row = self._places.get(key)
         if row is None:
             return True
-        if self._columns["stamps"][row] > stamp:
+        stood = self._columns["stamps"][row]
+        if stood > stamp:
             return False
-        same = (
+        # A later save of a place is of another text; a segment holds what was there before.
+        edited = said_anew and stamp > stood
+        same = not edited and (
             bool(self._columns["gone"][row]) == bool(block.removed[n])
             and bool(self._columns["coded"][row]) == self._comparable(block, n)
             and np.array_equal(self._columns["codes"][row], self._code(block, n))

@@ -248,7 +248,7 @@ def test_an_index_that_lags_hides_nothing_of_this_process(tables: Tables) -> Non
         assert [m.content for m in recent.items] == ["Our otter is called Ottilie.", "Lovely!"]
 
 
-class _Down(BlockingEmbedder):
+class Down(BlockingEmbedder):
     """Hashing, until it is down."""
 
     def __init__(self) -> None:
@@ -274,7 +274,7 @@ class _Down(BlockingEmbedder):
 
 def test_an_embedder_that_is_down_costs_the_meaning_not_the_context() -> None:
     """Messages saved meanwhile are found by their words, and get their vectors when it is back."""
-    embedder, tables = _Down(), fake_tables()
+    embedder, tables = Down(), fake_tables()
     with engine_over(tables, embedder=embedder) as engine:
         embedder.up = False
         saved = engine.save_interaction_optimized("Our otter is Ottilie.", "Lovely!", "ada", "s1")
