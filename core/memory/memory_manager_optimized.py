@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from core.memory.keys import MICROSECONDS, check_session, check_user
 from core.memory.model import Message, Messages, Preview
 from core.memory.saving import Saved, Saver
 from core.memory.store import ConversationStore
+
+Said: TypeAlias = tuple[str, str] | Mapping[str, Any]
+"""A message as callers give it: `(role, content)`, or a mapping with these two."""
 
 DEFAULT_LIMIT = 20
 _DAY_S = 86_400
@@ -94,11 +97,12 @@ class OptimizedMemoryManager:
         self,
         user_id: str,
         session_id: str,
-        messages: Sequence[tuple[str, str]],
+        messages: Sequence[Said],
         metadata: Mapping[str, Any] | None = None,
     ) -> Saved:
-        """Stores messages of `(role, content)`, said now one after the other, and indexes them.
+        """Stores messages said now one after the other, and indexes them.
 
+        Each is `(role, content)`, or a mapping with these two, as chat models take them.
         Acknowledged is what this returns for: found by every way of reading from then on. `speaker`
         in the metadata is the name that stands for whoever speaks.
 
@@ -109,7 +113,8 @@ class OptimizedMemoryManager:
         check_session(session_id)
         if not messages:
             return Saved((), NOTHING, NOTHING)
-        drafts = [self._draft(user_id, session_id, r, c, metadata) for r, c in messages]
+        said = [_role_and_content(message) for message in messages]
+        drafts = [self._draft(user_id, session_id, r, c, metadata) for r, c in said]
         return self._saver.save(user_id, drafts)
 
     def get_recent_context_optimized(
@@ -169,7 +174,7 @@ class OptimizedMemoryManager:
         self,
         user_id: str,
         session_id: str,
-        messages: Sequence[tuple[str, str]],
+        messages: Sequence[Said],
         metadata: Mapping[str, Any] | None = None,
     ) -> Saved:
         """As `save_conversation_optimized`, without blocking the event loop."""
@@ -261,6 +266,18 @@ class OptimizedMemoryManager:
         with self._lock:
             self._last_us = max(int(self._clock.time() * MICROSECONDS), self._last_us + 1)
             return self._last_us
+
+
+def _role_and_content(said: Said) -> tuple[str, str]:
+    if not isinstance(said, Mapping):
+        return said
+    role, content = said.get("role"), said.get("content")
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise UsageError(
+            "A message has no text as its 'role' and its 'content'.",
+            "Give both: {'role': 'user', 'content': 'Hello!'}.",
+        )
+    return role, content
 
 
 def _check_limit(limit: int) -> None:

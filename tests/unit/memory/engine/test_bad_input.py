@@ -361,3 +361,17 @@ def test_runs_keep_their_order_in_the_table(tables: Tables) -> None:
     runs = [item for item in page.items if "rows" in item]
     assert [len(unpack_block(item["rows"])) for item in runs] == [2, 2]
     assert pack_block(unpack_block(page.items[0]["rows"])) == page.items[0]["rows"]
+
+
+def test_messages_may_be_written_as_chat_models_take_them() -> None:
+    """A role and a content, or a sentence that says what is missing."""
+    with engine_over(fake_tables()) as engine:
+        save = engine.memory.save_conversation_optimized
+        save("ada", "s", [{"role": "user", "content": "Hello!"}, ("assistant", "Hi!")])
+        recent = engine.memory.get_recent_context_optimized("ada")
+        assert [(m.role, m.content) for m in recent.items] == [
+            ("user", "Hello!"),
+            ("assistant", "Hi!"),
+        ]
+        with pytest.raises(UsageError, match="'role' and its 'content'"):
+            save("ada", "s", [{"role": "user", "text": "Hello!"}])
