@@ -24,6 +24,8 @@ from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
 WORKERS = 16
 MAX_PAGES = 50
 """Index pages that one read follows before it says that it is not complete."""
+_DENSE = 4
+"""From so many messages of a day on, a range of it is read in place of each by itself."""
 _PLACE = re.compile(r"[0-9]{16}#")
 # An index page holds other tenants' entries and expired ones too: ask for a few more.
 _SPARE = 5
@@ -261,7 +263,7 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             attributes=("user_date", "timestamp_type"),
         )
         return self._newest(
-            query, lambda e: e["user_date"].startswith(prefix), mine, limit, self._fetch
+            query, lambda e: e["user_date"].startswith(prefix), mine, limit, self._fetch_dense
         )
 
     def read_all(self, user_id: str, *, oldest_first: bool = False) -> Iterator[Messages]:
@@ -384,6 +386,30 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         page = self._table.batch_get(wanted, attributes=READ_ATTRIBUTES)
         return self._whole(page.items, page.consumed)
 
+    def _fetch_dense(self, entries: Sequence[Key]) -> tuple[list[Message], Consumed]:
+        """A session's messages stand mostly side by side: read as ranges, and what is not in them
+        one by one. A range is read no further than twice what is wanted of it."""
+        wanted = {(str(e["user_date"]), str(e["timestamp_type"])) for e in entries}
+        by_day = {day: sorted(p for d, p in wanted if d == day) for day in {d for d, _ in wanted}}
+        queries = [
+            Query(
+                day,
+                KeyRange(places[0], places[-1]),
+                ascending=False,
+                limit=2 * len(places),
+                attributes=READ_ATTRIBUTES,
+            )
+            for day, places in by_day.items()
+            if len(places) >= _DENSE
+        ]
+        pages = list(self.each(self._table.query, queries))
+        items = [i for page in pages for i in page.items if _place(i) in wanted]
+        cost = side_by_side(page.consumed for page in pages)
+        messages, consumed = self._whole(items, cost)
+        left = wanted - set(map(_place, items))
+        rest, more = self._fetch([{"user_date": d, "timestamp_type": p} for d, p in left])
+        return [*messages, *rest], consumed + more
+
     def _fetch_by_day(self, entries: Sequence[Key]) -> tuple[list[Message], Consumed]:
         # A range of a day costs its size; single items cost half a unit each, however small.
         bounds: dict[str, tuple[str, str]] = {}
@@ -449,6 +475,10 @@ def _preview(entry: Mapping[str, Any]) -> Preview:
 def _own(message: Message, place: str) -> Preview:
     m = message
     return Preview(place, m.timestamp_us, m.role, m.content, False, m.expires_at, m)
+
+
+def _place(item: Mapping[str, Any]) -> tuple[str, str]:
+    return str(item["user_date"]), str(item["timestamp_type"])
 
 
 def _same(existing: Mapping[str, Any], message: Message) -> bool:
