@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.aws.session import AwsSession
-from core.memory.schema import history_schema
+from core.memory.schema import embeddings_schema, history_schema
 from core.settings import Settings
 from ialctl.app import run
 from tests.tables import create_table
@@ -48,8 +48,9 @@ class MemoryCli:
         ]
 
     def deploy(self, aws: AwsSession) -> None:
-        """Makes the history table."""
+        """Makes the memory's tables."""
         create_table(aws, history_schema(self.settings.project), numbers=("timestamp",))
+        create_table(aws, embeddings_schema(self.settings.project))
 
     def __call__(self, *arguments: str | Path) -> Answer:
         """Runs one command."""

@@ -238,6 +238,7 @@ def test_a_checkpoint_of_an_emptied_table_stands_for_nothing(
     process.kill()
     process.communicate(timeout=30)
     delete_table(aws, f"{cli.settings.project}-conversation-history-v2")
+    delete_table(aws, f"{cli.settings.project}-conversation-embeddings")
     cli.deploy(aws)
     answer = cli("import", file, "--user", "u", "--json").json
     assert (answer["imported"], answer["resumed"]) == (4000, 0)

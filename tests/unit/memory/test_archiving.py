@@ -180,6 +180,7 @@ def test_killed_at_any_call_nothing_is_lost_or_doubled(clock: FakeClock) -> None
         tables, objects = make_tables(calls), FakeObjects(calls)
         with engine_over(tables, clock=clock) as engine:
             engine.import_messages("ada", messages)
+            clock.advance(7200)
             calls.fail = _after(at)
             try:
                 archive(engine, objects)

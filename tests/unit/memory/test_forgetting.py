@@ -487,3 +487,16 @@ def test_a_table_that_fails_is_an_error_and_a_second_run_goes_on(clock: FakeCloc
             engine.forget_user("ada")
         calls.fail = lambda _: None
         assert engine.forget_user("ada").verified
+
+
+def test_what_it_costs_is_what_the_docs_say(
+    engine: OptimizedContextEngine, clock: FakeClock
+) -> None:
+    """Read and write units of forgetting a session, the user, and nobody."""
+    engine.import_messages("ada", conversation("ada", 1000))
+    clock.advance(3600)
+    session = engine.forget_session("ada", "session-00003").consumed
+    assert (round(session.read_units, -1), round(session.write_units, -1)) == (680, 240)
+    user = engine.forget_user("ada").consumed
+    assert (round(user.read_units, -2), round(user.write_units, -2)) == (500, 4900)
+    assert engine.forget_user("nobody").consumed.read_units <= 19

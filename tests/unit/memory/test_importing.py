@@ -222,7 +222,6 @@ def test_a_cut_array_is_told(cut: int) -> None:
         b"",
         b"  \n",
         b"PK\x03\x04xxxx",
-        b"\x1f\x8bxx",
         b"\xff\xfe{\x00",
         b'{\x00"\x00',
         b"just prose\n",
