@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from core.aws.capacity import NOTHING, Consumed, in_turn
 from core.aws.requests import KeyRange, Query
+from core.aws.table import query_pages
 from core.clock import Clock, iso
 from core.memory.index.copies import Copies
 from core.memory.index.writer import IndexWriter
@@ -17,7 +19,7 @@ from core.memory.model import Message
 from core.memory.recent import MAX_AGE_S
 from core.memory.saving import Saver
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
-from core.memory.scope import Scope
+from core.memory.scope import Scope, time_of_place
 from core.memory.store import ConversationStore
 from core.memory.sweeping import Grounds, Sweep, Swept
 
@@ -26,6 +28,8 @@ SETTLE_S = 0.5
 """Between two looks: a message that was on its way is in the indexes by then."""
 INDEX_TRIES = 40
 _LISTED = 100
+_PAGES = 20
+"""Of an index, looked through for what is gone: about 50,000 messages."""
 BACKUPS = (
     "Backups, exports, and point-in-time recovery (35 days) keep copies until they are deleted or "
     "expire."
@@ -197,23 +201,18 @@ class Forgetter:
         return True, consumed
 
     def _listed(self, scope: Scope, gone: frozenset[str]) -> tuple[bool, Consumed]:
-        if scope.session_id is not None:
-            query = Query(scope.session_id, index=SESSION_INDEX, limit=_LISTED)
-        else:
-            times = [int(place.split("#", 1)[0]) for place in gone]
-            bounds = KeyRange(low=min(times), high=max(times)) if times else KeyRange()
-            query = Query(
-                scope.user_id, bounds, index=USER_TIME_INDEX, ascending=False, limit=_LISTED
-            )
-        if not gone and not scope.whole:
-            return False, NOTHING
-        page = self._grounds.history.query(query)
-        places = {
-            str(entry["timestamp_type"])
-            for entry in page.items
-            if str(entry["user_date"]).startswith(user_prefix(scope.user_id))
-        }
-        return bool(places if scope.whole else places & gone), page.consumed
+        consumed = NOTHING
+        for query in _listings(scope, gone):
+            for page in itertools.islice(query_pages(self._grounds.history, query), _PAGES):
+                consumed += page.consumed
+                places = {
+                    str(entry["timestamp_type"])
+                    for entry in page.items
+                    if str(entry["user_date"]).startswith(user_prefix(scope.user_id))
+                }
+                if places if scope.whole else places & gone:
+                    return True, consumed
+        return False, consumed
 
     def _await_memories(
         self, passes: list[Swept], *, wait: bool, note: Callable[[str], None]
@@ -271,9 +270,25 @@ class Forgetter:
         return (
             f"{history.name}: messages, parts of large messages",
             f"{embeddings.name}: vectors and texts in ten partitions, the index",
-            f"{USER_TIME_INDEX if scope.session_id is None else SESSION_INDEX}: entries",
+            f"{USER_TIME_INDEX}: entries",
+            *([f"{SESSION_INDEX}: entries"] if scope.session_id is not None else []),
             *(f"{name}: items" for name in last.legacy),
         )
+
+
+def _listings(scope: Scope, gone: frozenset[str]) -> Iterator[Query]:
+    """What lists removed messages for as long as an index lags; each index lags by itself."""
+    names = ("user_date", "timestamp_type")
+    if scope.whole:
+        yield Query(scope.user_id, index=USER_TIME_INDEX, limit=_LISTED, attributes=names)
+        return
+    if not gone:
+        return
+    times = [time_of_place(place) for place in gone]
+    bounds = KeyRange(low=min(times), high=max(times))
+    yield Query(scope.user_id, bounds, index=USER_TIME_INDEX, attributes=names)
+    if scope.session_id is not None:
+        yield Query(scope.session_id, bounds, index=SESSION_INDEX, attributes=names)
 
 
 def _identity(message: Message) -> tuple[str, int, str]:

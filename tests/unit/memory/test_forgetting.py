@@ -399,6 +399,24 @@ def test_an_index_that_lags_is_told(clock: FakeClock) -> None:
         assert ways(other, "ada") == ways(other, "nobody")
 
 
+def test_of_a_session_a_lagging_index_is_told_too(clock: FakeClock) -> None:
+    """It may still list beginnings of the session's messages; nothing but that session goes."""
+    tables = make_tables(index_lag=True)
+    assert isinstance(tables.history, FakeTable)
+    with engine_over(tables, clock=clock) as one, engine_over(tables, clock=clock) as other:
+        messages = fill(one, "ada", 12)
+        tables.history.catch_up()
+        clock.advance(3600)
+        receipt = one.forget_session("ada", "session-00001")
+        assert receipt.verified
+        assert "lags" in receipt.left[0]
+        tables.history.catch_up()
+        assert not one.forget_session("ada", "session-00001").removed["messages"]
+        read = ways(other, "ada")
+        assert messages[5].content not in read
+        assert messages[1].content in read
+
+
 def test_messages_that_no_index_shows_yet_are_found_by_the_segments(clock: FakeClock) -> None:
     """What another process saved is forgotten though the history's indexes list nothing."""
     tables = make_tables(index_lag=True)
