@@ -106,7 +106,9 @@ def user_tag(user_id: str) -> str:
 
 def _key(question: tuple[str, str, str | None, int]) -> Key:
     query, user_id, session_id, budget = question
-    digest = hashlib.sha256(orjson.dumps((query, session_id, budget))).hexdigest()
+    # Of a question whatever it holds: half of a surrogate pair is no JSON.
+    asked = repr((query, session_id, budget)).encode(errors="surrogatepass")
+    digest = hashlib.sha256(asked).hexdigest()
     return Key(f"{user_id}/{digest}", frozenset({user_tag(user_id)}))
 
 

@@ -100,8 +100,8 @@ def shorten(content: str, limit: int) -> str:
     if len(content) <= limit:
         return content
     cut = content[: limit - 1]
-    at_word = cut.rsplit(None, 1)[0] if any(c.isspace() for c in cut[limit // 2 :]) else cut
-    return at_word + "…"
+    words = cut.rsplit(None, 1) if any(c.isspace() for c in cut[limit // 2 :]) else [cut]
+    return (words[0] if words else cut) + "…"
 
 
 def summary_line(content: str) -> str:

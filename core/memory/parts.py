@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -32,6 +31,7 @@ from core.memory.saving import Saver
 from core.memory.schema import embeddings_schema, history_schema, legacy_schemas
 from core.memory.store import ConversationStore
 from core.memory.sweeping import Grounds
+from core.memory.workers import Workers
 from core.settings import Settings
 
 _WORKERS = 16
@@ -92,16 +92,18 @@ class Parts(AbstractContextManager["Parts"]):
         self.clock = clock
         self.ids = ids
         self.embedder = embedder
-        self.pool: Executor = ThreadPoolExecutor(_WORKERS, thread_name_prefix="memory")
+        self.pool = Workers(_WORKERS, thread_name_prefix="memory")
+        # Apart: what runs in `pool` may wait for what runs here, and never the other way.
+        self._reading_pool = Workers(_WORKERS, thread_name_prefix="reading")
         # Apart: an embedder that hangs must not take the threads that read.
-        self.embedding_pool = ThreadPoolExecutor(_EMBEDDING_WORKERS, thread_name_prefix="embedding")
+        self.embedding_pool = Workers(_EMBEDDING_WORKERS, thread_name_prefix="embedding")
         self.tables = tables
         self.store = ConversationStore(tables.history, clock)
         self.copies = Copies(*model, options.index_memory_bytes)
         self.items = MessageItems(tables.embeddings, *model, native=native is not None)
         self.contexts = _context_cache(options, model, clock)
         partition = IndexPartition(tables.embeddings)
-        self.reader = IndexReader(partition, self.copies, self.pool, clock)
+        self.reader = IndexReader(partition, self.copies, self._reading_pool, clock)
         self.writer = IndexWriter(tables.embeddings, self.copies, self.items, model, clock, ids)
         # Messages are embedded once; the cache is for what is asked again, the questions.
         plain = embedder.inner if isinstance(embedder, CachedEmbedder) else embedder
@@ -151,12 +153,13 @@ class Parts(AbstractContextManager["Parts"]):
             self.contexts.invalidate(user_id)
 
     def close(self) -> None:
-        """Ends the threads, once what they do is done."""
+        """Ends the threads, once what they were given is done: who waits for it gets it."""
+        self.pool.shutdown()
+        self._reading_pool.shutdown()
+        self.store.__exit__()
+        self.embedding_pool.shutdown(wait=False)
         if self.contexts is not None:
             self.contexts.close()
-        self.store.__exit__()
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        self.embedding_pool.shutdown(wait=False, cancel_futures=True)
 
 
 def open_parts(

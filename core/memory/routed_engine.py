@@ -7,6 +7,7 @@ table got are saved, with their ids and times, so that copying them later double
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class RoutedEngine(AbstractContextManager["RoutedEngine"]):
         self._open_optimized = optimized
         self._open_legacy = legacy
         self._active = active
+        self._opening = threading.Lock()
         self._optimized: OptimizedContextEngine | None = None
         self._legacy: ContextEngine | None = None
 
@@ -64,16 +66,18 @@ class RoutedEngine(AbstractContextManager["RoutedEngine"]):
     @property
     def optimized(self) -> OptimizedContextEngine:
         """The optimized engine, active or not."""
-        if self._optimized is None:
-            self._optimized = self._open_optimized()
-        return self._optimized
+        with self._opening:
+            if self._optimized is None:
+                self._optimized = self._open_optimized()
+            return self._optimized
 
     @property
     def legacy(self) -> ContextEngine:
         """The legacy engine, active or not."""
-        if self._legacy is None:
-            self._legacy = self._open_legacy()
-        return self._legacy
+        with self._opening:
+            if self._legacy is None:
+                self._legacy = self._open_legacy()
+            return self._legacy
 
     def build_context_for_query(
         self, query: str, user_id: str, session_id: str | None = None

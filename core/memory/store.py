@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -16,10 +15,11 @@ from core.aws.table import Page, Table, batches, query_pages
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import ConditionFailedError, UsageError
 from core.memory import keys
-from core.memory.items import READ_ATTRIBUTES, from_item, part_prefix, to_items
+from core.memory.items import READ_ATTRIBUTES, StoredMessage, from_item, part_prefix, to_items
 from core.memory.model import Appended, Message, Messages, Placed, Preview, Previews, content_hash
 from core.memory.recent import RecentWrites
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
+from core.memory.workers import Workers
 
 WORKERS = 16
 MAX_PAGES = 50
@@ -49,11 +49,11 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
     ) -> None:
         self._table = history
         self._clock = clock
-        self._pool: Executor = ThreadPoolExecutor(workers, thread_name_prefix="history")
+        self._pool = Workers(workers, thread_name_prefix="history")
         self._recent = RecentWrites(clock)
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown()
 
     def append(self, message: Message) -> Appended:
         """Stores a message unless it is there already.
@@ -63,7 +63,9 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
                 the same id, time and role.
             ConditionFailedError: all places for a message of that time and role are taken.
         """
-        stored = to_items(message)
+        return self._append(message, to_items(message))
+
+    def _append(self, message: Message, stored: StoredMessage) -> Appended:
         consumed = NOTHING
         if stored.parts:
             standing, consumed = self._standing(message)
@@ -89,8 +91,13 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         )
 
     def append_many(self, messages: Iterable[Message]) -> list[Appended]:
-        """Stores messages side by side; answers in their order. Raises the first error."""
-        return list(self._pool.map(self.append, messages))
+        """Stores messages side by side; answers in their order. Raises the first error.
+
+        Raises:
+            UsageError: as `append`; where one can't be stored whatever stands, none is.
+        """
+        checked = [(message, to_items(message)) for message in messages]
+        return list(self._pool.map(lambda pair: self._append(*pair), checked))
 
     def each(self, function: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
         """Runs `function` over `things` on the store's threads; yields answers in their order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -157,5 +157,5 @@ def test_the_tail_that_is_not_sealed_yet_stays_within_the_targets() -> None:
         assert cold.consumed.rounds == 2
 
 
-def _pairs(messages: tuple[Message, ...] | list[Message]) -> Iterator[tuple[Message, Message]]:
+def _pairs(messages: Sequence[Message]) -> Iterator[tuple[Message, Message]]:
     yield from zip(messages[::2], messages[1::2], strict=True)

@@ -24,7 +24,8 @@ NEAREST = 10
 
 def _units(rows: int, dimensions: int, seed: int = 1) -> FloatArray:
     made = np.random.default_rng(seed).standard_normal((rows, dimensions))
-    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    found: FloatArray = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    return found
 
 
 @given(st.integers(1, 600), st.text(min_size=1, max_size=5))
