@@ -22,6 +22,7 @@ RECENT_MESSAGES = 20
 SESSION_MESSAGES = 20
 HITS = 50
 MIN_BUDGET_TOKENS = 100
+MAX_BUDGET_TOKENS = 10**9
 _LINE_SHARE = 0.25
 """The part of the budget that one message may take before it is cut, and says so."""
 _RECENT_SHARE, _SESSION_SHARE = 0.15, 0.25
@@ -172,7 +173,8 @@ def check_question(query: str, user_id: str, session_id: str | None, budget_toke
     """Refuses what no context can be built for.
 
     Raises:
-        UsageError: an empty question, an id that no message can have, or too small a budget.
+        UsageError: an empty question, an id that no message can have, or a budget that is
+            too small or beyond all models.
     """
     if not query.strip():
         raise UsageError("The question is empty.", "Ask something: `ialctl context 'When …?'`.")
@@ -183,6 +185,11 @@ def check_question(query: str, user_id: str, session_id: str | None, budget_toke
         raise UsageError(
             f"A budget of {budget_tokens} tokens leaves no room for messages.",
             f"Give at least {MIN_BUDGET_TOKENS}.",
+        )
+    if budget_tokens > MAX_BUDGET_TOKENS:
+        raise UsageError(
+            f"No model takes a budget of {budget_tokens:.3g} tokens.",
+            f"Give at most {MAX_BUDGET_TOKENS}.",
         )
 
 

@@ -80,6 +80,15 @@ def test_without_redis_nothing_is_kept(redis_server: RedisServer) -> None:
         assert engine.get_performance_metrics()["cache"]["redis"]["last_failure"]
 
 
+@pytest.mark.parametrize("question", ["Half \ud800 a pair, whole count?", "\x00 count?"])
+def test_no_question_is_too_odd_for_the_cache(redis_server: RedisServer, question: str) -> None:
+    """What no JSON can hold is asked, and kept, as any other."""
+    with engine_over(fake_tables(), options=_options(redis_server)) as engine:
+        engine.save_interaction_optimized("The count is 1.", "Noted.", "ada", "s")
+        assert "count is 1." in engine.build_context(question, "ada", "s").text
+        assert engine.build_context(question, "ada", "s").cached
+
+
 class _Traffic:
     """Writers that count up for each user, and readers that look for what was acknowledged."""
 

@@ -131,12 +131,13 @@ def test_no_messages_give_an_empty_fence(store: ConversationStore) -> None:
         ("q", "u", "", 500),
         ("q", "u", None, 99),
         ("q", "u", None, -1),
+        ("otter", "u", None, 10**30),
     ],
 )
 def test_wrong_usage_is_a_sentence(
     store: ConversationStore, query: str, user: str, session: str | None, budget: int
 ) -> None:
-    """An empty question or id, or a budget too small for anything, is refused."""
+    """An empty question or id, or a budget too small for anything or beyond any model, is refused."""
     with pytest.raises(UsageError):
         ContextBuilder(store, LexicalRetriever(store)).build(query, user, session, budget)
 

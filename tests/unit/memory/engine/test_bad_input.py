@@ -375,3 +375,22 @@ def test_messages_may_be_written_as_chat_models_take_them() -> None:
         ]
         with pytest.raises(UsageError, match="'role' and its 'content'"):
             save("ada", "s", [{"role": "user", "text": "Hello!"}])
+
+
+@pytest.mark.parametrize("blank", [" " * 300, "\n\t" * 5000, " " * 250 + "otter", "\u3000" * 201])
+def test_a_message_that_begins_with_nothing_but_blanks_is_stored(blank: str) -> None:
+    """However many: there is no word at which its beginning could be cut."""
+    with engine_over(fake_tables()) as engine:
+        saved = engine.save_interaction_optimized(blank, "I hear nothing.", "ada", "s1")
+        assert saved.missing == ()
+        assert len(engine.memory.get_recent_context_optimized("ada").items) == 2
+        session = engine.memory.get_session_context_optimized("ada", "s1")
+        assert [message.content for message in session.items] == [blank, "I hear nothing."]
+
+
+def test_of_an_interaction_that_can_not_be_stored_nothing_is() -> None:
+    """The first half is fine; without the second it is not the interaction that was meant."""
+    with engine_over(fake_tables()) as engine:
+        with pytest.raises(UsageError, match="surrogate"):
+            engine.save_interaction_optimized("Fine.", "Half \ud800.", "ada", "s1")
+        assert engine.memory.get_recent_context_optimized("ada").items == ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +14,7 @@ from core.errors import ThrottledError
 from core.llm.hashing import HashingEmbedder
 from core.memory.bedrock_embeddings import BedrockEmbeddings
 from core.memory.context_engine import ContextEngine
+from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.memory_manager import MemoryManager
 from core.memory.parts import Tables
 from core.memory.routed_engine import RoutedEngine
@@ -54,6 +57,25 @@ def engine(flag: _Flag, tables: Tables) -> Iterator[RoutedEngine]:
     )
     with RoutedEngine(lambda: engine_over(tables), lambda: legacy, flag) as routed:
         yield routed
+
+
+def test_threads_share_one_engine(tables: Tables) -> None:
+    """However many ask first at once: a second one would never be closed."""
+    opened = []
+
+    def slowly() -> OptimizedContextEngine:
+        time.sleep(0.05)
+        opened.append(engine_over(tables))
+        return opened[-1]
+
+    with ThreadPoolExecutor(8) as pool, RoutedEngine(slowly, _never, _Flag("optimized")) as routed:
+        engines = set(pool.map(lambda _: routed.optimized, range(8)))
+    assert engines == set(opened)
+    assert len(opened) == 1
+
+
+def _never() -> ContextEngine:
+    raise AssertionError
 
 
 def test_legacy_alone_touches_no_new_table(engine: RoutedEngine, calls: Calls) -> None:
