@@ -7,12 +7,17 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from core.aws.session import AwsSession
 from core.errors import IalError
 from core.local.endpoint import LocalEndpoint
 from core.settings import Settings, load_settings
+
+# No test asserts a time: a busy machine is no fault of the code's.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ENDPOINT_VARIABLE = "IAL_TEST_ENDPOINT_URL"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

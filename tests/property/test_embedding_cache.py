@@ -81,7 +81,7 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 TestCache = CacheMachine.TestCase
-TestCache.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestCache.settings = settings(max_examples=60, stateful_step_count=20)
 
 
 def test_threads_never_see_anothers_vector() -> None:

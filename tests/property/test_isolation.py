@@ -49,7 +49,7 @@ def _calls(engine: OptimizedContextEngine, user: str, session: str) -> Iterator[
     yield engine.embeddings.find_similar_conversations_optimized(SECRET, user)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs(), st.booleans())
 @example(("a", "a#segments"), False)
 @example(("a#b%", "a%23b%25"), True)

@@ -152,7 +152,7 @@ def _with_options(draw: st.DrawFn, request: dict[str, Any], *, on_index: bool) -
     return request
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(request=queries())
 def test_both_forms_answer_alike_on_every_page(tables: Tables, request: dict[str, Any]) -> None:
     """Items, counts, errors and start keys are the same, page after page."""
@@ -165,7 +165,7 @@ def test_both_forms_answer_alike_on_every_page(tables: Tables, request: dict[str
         request = {**request, "ExclusiveStartKey": start}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(request=queries(), start=st.integers(0, 8))
 def test_a_start_key_from_elsewhere_is_refused_alike(
     tables: Tables, request: dict[str, Any], start: int
@@ -177,7 +177,7 @@ def test_a_start_key_from_elsewhere_is_refused_alike(
     assert tables.ask(request, quick=True) == tables.ask(request, quick=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     request=queries(),
     changes=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), max_size=6),
