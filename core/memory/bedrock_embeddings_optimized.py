@@ -91,7 +91,9 @@ class OptimizedBedrockEmbeddings:
             EmbeddingError: the vector was to be made, and could not be.
         """
         made = self.generate_embedding(message.content) if vector is None else vector
-        return self._writer.add(message.user_id, [Indexed(message, place, self._unit(made))])
+        indexed = [Indexed(message, place, self._unit(made))]
+        consumed = self._writer.add(message.user_id, indexed)
+        return consumed + self._writer.seal(message.user_id)
 
     async def store_embedding_optimized_async(
         self, message: Message, place: str, vector: Sequence[float] | None = None

@@ -88,7 +88,7 @@ class Catching:
             for some in batches([*due, *bare], _AT_ONCE):
                 total = total.plus(self._index(user_id, some, bare))
             each(len(places))
-        return total
+        return total.plus(CaughtUp(0, 0, 0, self._writer.seal(user_id)))
 
     def index_stored(
         self, user_id: str, appended: Sequence[Appended]
@@ -106,7 +106,7 @@ class Catching:
         total = CaughtUp(0, 0, 0, Consumed())
         for some in batches(places, _AT_ONCE):
             total = total.plus(self._index(user_id, some, ()))
-        return total
+        return total.plus(CaughtUp(0, 0, 0, self._writer.seal(user_id)))
 
     def _index(self, user_id: str, places: Sequence[str], bare: Collection[str]) -> CaughtUp:
         read = self._store.read_places(user_id, places)

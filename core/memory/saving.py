@@ -143,17 +143,23 @@ class Saver:
         """Puts stored messages into the index, with those that could not be put there before."""
         with self._lock:
             owed = self._owed.pop(user_id, [])
-        # What waited may have been forgotten meanwhile, by another process too.
-        due = [*(one for one in owed if self._store.contains(one.message)), *indexed]
+        fresh = list(indexed)
+        due = [*owed, *fresh]
         if not due:
             return NOTHING, None
         try:
-            return self._writer.add(user_id, due), None
+            # What waited may have been forgotten or edited meanwhile, by another process too.
+            due = [*(one for one in owed if self._store.contains_as_is(one.message)), *fresh]
+            consumed = self._writer.add(user_id, due)
         except IalError as error:
             with self._lock:
                 if sum(map(len, self._owed.values())) < _OWED_MESSAGES:
                     self._owed.setdefault(user_id, []).extend(due)
             return NOTHING, f"{len(due)} messages are stored, but not indexed yet: {error.what}"
+        try:
+            return consumed + self._writer.seal(user_id), None
+        except IalError as error:
+            return consumed, f"The index waits to be packed by the next save: {error.what}"
 
     def forget(self, user_id: str, gone: Callable[[Indexed], bool] = lambda _: True) -> None:
         """Drops what is still to be indexed of a user: all of it, or what is gone."""

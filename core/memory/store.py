@@ -147,6 +147,11 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         """Whether a message of this id stands at this time in this role."""
         return self._standing(message)[0] is not None
 
+    def contains_as_is(self, message: Message) -> bool:
+        """As `contains`, and whether it has this content still."""
+        standing, _ = self._standing(message)
+        return standing is not None and standing["content_hash"] == content_hash(message.content)
+
     def _standing(self, message: Message) -> tuple[Item | None, Consumed]:
         partition = keys.user_date(message.user_id, message.timestamp_us)
         consumed = NOTHING

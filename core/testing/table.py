@@ -10,7 +10,16 @@ from core.aws import capacity
 from core.aws.capacity import NOTHING, Consumed, IndexSchema, TableSchema
 from core.aws.codec import Item, Value, decode_item, encode_item
 from core.aws.requests import Change, Condition, Key, Query, Write
-from core.aws.table import Got, Page, PutNew, Written, pick
+from core.aws.table import (
+    BATCH_GET_KEYS,
+    BATCH_WRITE_ITEMS,
+    Got,
+    Page,
+    PutNew,
+    Written,
+    batches,
+    pick,
+)
 from core.errors import AwsError, ConditionFailedError
 
 PAGE_BYTES = 1024 * 1024
@@ -104,6 +113,7 @@ class FakeTable:
     def batch_get(self, keys: Sequence[Key], *, attributes: Sequence[str] = ()) -> Page:
         """The items that exist of these keys."""
         self._before_call("batch_get")
+        self._refuse_twice(keys, BATCH_GET_KEYS)
         gots = [self.get(key) for key in keys]
         items = tuple(pick(got.item, attributes) for got in gots if got.item is not None)
         units = sum(got.consumed.read_units for got in gots)
@@ -114,6 +124,7 @@ class FakeTable:
     def batch_write(self, puts: Sequence[Item], deletes: Sequence[Key] = ()) -> Consumed:
         """Writes and deletes any number of items."""
         self._before_call("batch_write")
+        self._refuse_twice((*puts, *deletes), BATCH_WRITE_ITEMS)
         parts = [self.put(item).consumed for item in puts]
         parts += [self.delete(key).consumed for key in deletes]
         total = capacity.side_by_side(parts)
@@ -179,6 +190,11 @@ class FakeTable:
             decode_item(after) if after else None,
             capacity.written(before, after, self._schema),
         )
+
+    def _refuse_twice(self, named: Sequence[Item], at_once: int) -> None:
+        for some in batches(named, at_once):
+            if len(set(map(self._id, some))) < len(some):
+                raise AwsError("Provided list of item keys contains duplicates", code="Validation")
 
     def _refuse_large(self, wire: _Wire) -> None:
         if capacity.item_size(wire) > ITEM_BYTES:

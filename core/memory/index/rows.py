@@ -19,6 +19,8 @@ from core.memory.terms import terms
 
 INDEXED_CHARACTERS = 20_000
 """So much of a message is looked at for terms: what a page of a book holds, ten times."""
+NAME_CHARACTERS = 200
+"""So much of a speaker's name: a hundred of them must fit into an item."""
 _MOST = 255
 
 T = TypeVar("T", bound=Hashable)
@@ -47,7 +49,7 @@ class Rows:
 def rows_of(indexed: Sequence[Indexed], model: str, dimensions: int) -> Rows:
     """The rows of messages, in their order."""
     messages = [one.message for one in indexed]
-    voices, voice_of = _numbered([Voice(m.role, m.speaker) for m in messages])
+    voices, voice_of = _numbered([Voice(m.role, m.speaker[:NAME_CHARACTERS]) for m in messages])
     sessions, session_of = _numbered([m.session_id for m in messages])
     coded = np.array([one.vector is not None for one in indexed], bool)
     codes = np.zeros((len(indexed), code_bytes(dimensions)), np.uint8)

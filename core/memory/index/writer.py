@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core.aws.capacity import NOTHING, Consumed
 from core.aws.table import Table, batches
@@ -48,9 +48,14 @@ class IndexWriter:
         self._ids = ids
 
     def add(self, user_id: str, indexed: Sequence[Indexed]) -> Consumed:
-        """Indexes messages of a user that stand in the history; large numbers as segments."""
+        """Indexes messages of a user that stand in the history; large numbers as segments.
+
+        Of messages of one place the last one holds. `seal` is to be called after it.
+        """
         consumed = NOTHING
-        for some in batches(indexed, SEGMENT_ROWS):
+        # One request must not name a key twice.
+        latest = list({one.place: one for one in indexed}.values())
+        for some in batches(latest, SEGMENT_ROWS):
             consumed += self._add(user_id, some)
         return consumed
 
@@ -72,7 +77,10 @@ class IndexWriter:
         return consumed + self._rewrite(user_id, set(places))
 
     def seal(self, user_id: str) -> Consumed:
-        """Packs the saves known here into a segment, if they are enough for one."""
+        """Packs the saves known here into segments, if they are enough for one.
+
+        What fails here is done by the next call: nothing is lost by it, nor hidden.
+        """
         index = self._copies.of(user_id)
         with index.lock:
             runs = {key: rows for key, rows in index.unsealed.items() if self._ours(rows)}
@@ -81,13 +89,13 @@ class IndexWriter:
         consumed = self._drop_foreign(index, runs)
         if sum(map(len, runs.values())) < SEGMENT_ROWS:
             return consumed
+        groups = _groups(runs)
         with index.lock:
-            whole = _standing(index, joined([runs[key] for key in sorted(runs)]))
-        newest = max(runs)
-        if len(whole):
-            consumed += self._put_segment(user_id, time_of(newest), whole)
+            wholes = [_standing(index, joined([runs[key] for key in keys])) for keys in groups]
+        segments = [(time_of(keys[-1]), rows) for keys, rows in zip(groups, wholes, strict=True)]
+        consumed += self._put_segments(user_id, [(at, rows) for at, rows in segments if len(rows)])
         with index.lock:
-            covered = [*runs, *index.leftover]
+            covered = [*(key for keys in groups for key in keys), *index.leftover]
             for key in covered:
                 index.unsealed.pop(key, None)
             index.leftover.clear()
@@ -106,14 +114,14 @@ class IndexWriter:
             index.token, consumed = self._partition.begin(user_id, self._ids())
         consumed += self._table.batch_write(items)
         if full:
-            consumed += self._put_segment(user_id, time_of(key), rows)
+            consumed += self._put_segments(user_id, [(time_of(key), rows)])
         with index.lock:
             index.apply(key, time_of(key), rows)
             index.note(indexed)
             if not full:
                 index.unsealed[key] = rows
         self._copies.shrink()
-        return consumed + self.seal(user_id)
+        return consumed
 
     def _drop_foreign(self, index: UserIndex, runs: dict[str, Rows]) -> Consumed:
         """Leaves out the runs that do not stand any more: sealed by somebody else, or forgotten.
@@ -134,10 +142,17 @@ class IndexWriter:
                     index.unsealed.pop(key, None)
         return read.consumed
 
-    def _put_segment(self, user_id: str, at_us: int, rows: Rows) -> Consumed:
-        key, consumed = self._partition.put_segment(user_id, at_us, rows.block, rows.terms)
+    def _put_segments(self, user_id: str, segments: Sequence[tuple[int, Rows]]) -> Consumed:
+        consumed = NOTHING
+        put: dict[str, Rows] = {}
+        for at_us, rows in segments:
+            key, cost = self._partition.put_segment(user_id, at_us, rows.block, rows.terms)
+            put[key] = rows
+            consumed += cost
+        if not put:
+            return consumed
         # Somebody may have removed a message since its row was read here.
-        late = self._partition.read_exactly(user_id, f"{key} ")
+        late = self._partition.read_exactly(user_id, f"{min(put)} ")
         consumed += late.consumed
         gone = {
             run.block.place(n)
@@ -145,9 +160,10 @@ class IndexWriter:
             if kind_of(run.key) == "x"
             for n in range(len(run.block))
         }
-        if gone.isdisjoint(rows.block.place(n) for n in range(len(rows))):
-            return consumed
-        return consumed + self._replace(user_id, key, rows, gone)
+        for key, rows in put.items():
+            if not gone.isdisjoint(rows.block.place(n) for n in range(len(rows))):
+                consumed += self._replace(user_id, key, rows, gone)
+        return consumed
 
     def _rewrite(self, user_id: str, gone: set[str]) -> Consumed:
         """Writes every run that names one of the places anew, without it."""
@@ -198,6 +214,22 @@ class IndexWriter:
         return (
             not rows.block.coded.any() or (rows.block.model, rows.block.dimensions) == self._model
         )
+
+
+def _groups(runs: Mapping[str, Rows]) -> list[list[str]]:
+    """The keys in order, in groups of a segment's rows or a few more; the last ones may be left.
+
+    An item holds some thousands of rows, and of saves there may be any number: writers that end
+    before they have enough for a segment leave theirs to others.
+    """
+    groups: list[list[str]] = []
+    waiting: list[str] = []
+    for key in sorted(runs):
+        waiting.append(key)
+        if sum(len(runs[name]) for name in waiting) >= SEGMENT_ROWS:
+            groups.append(waiting)
+            waiting = []
+    return groups
 
 
 def _standing(index: UserIndex, rows: Rows) -> Rows:

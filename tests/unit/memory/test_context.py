@@ -137,7 +137,7 @@ def test_no_messages_give_an_empty_fence(store: ConversationStore) -> None:
 def test_wrong_usage_is_a_sentence(
     store: ConversationStore, query: str, user: str, session: str | None, budget: int
 ) -> None:
-    """An empty question or id, or a budget too small for anything or beyond any model, is refused."""
+    """An empty question or id, a budget too small for anything or beyond any model: refused."""
     with pytest.raises(UsageError):
         ContextBuilder(store, LexicalRetriever(store)).build(query, user, session, budget)
 
