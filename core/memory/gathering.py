@@ -38,6 +38,8 @@ RECENT_MESSAGES = 20
 HITS = 50
 COLD_FETCHED, WARM_FETCHED = 24, 17
 """Items that a context fetches at most, half a read unit each."""
+STRANGE_US = 60 * MICROSECONDS
+"""A recent message that is older than this should be in the index."""
 TERMS_KEPT = 2
 """While words of older segments are missing, so many segments' are fetched whatever else is."""
 _TERMS_ITEMS = 2  # they take a read unit or so: what two items take
@@ -74,6 +76,14 @@ class Question:
     def words(self) -> str:
         """As much of the text as words are taken from: of a megabyte the beginning."""
         return self.text[:QUERY_CHARACTERS]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """How many rows there were before the news, and whose terms were missing then."""
+
+    rows: int
+    segments: frozenset[str]
 
 
 @dataclass
@@ -123,6 +133,8 @@ class Gatherer:
         return self._cold(run, recent)
 
     def _warm(self, run: _Run, recent: Future[Previews]) -> Gathered:
+        with run.index.lock:
+            known = _Known(len(run.index), frozenset(run.index.terms_missing))
         news = self._pool.submit(self._reader.refresh, run.index)
         self._ask(run)
         ranking = self._ranked(run)
@@ -133,6 +145,11 @@ class Gatherer:
         consumed = previews.consumed.beside(cost).beside(batch.consumed)
         if any((changed, self._take(run, batch), self._reconcile(run.index, previews))):
             ranking = self._ranked(run)
+        if changed:
+            batch = self._fetch_news(run, ranking, previews, known)
+            consumed += batch.consumed
+            if self._take(run, batch):
+                ranking = self._ranked(run)
         return self._gathered(run, ranking, previews, consumed)
 
     def _cold(self, run: _Run, recent: Future[Previews]) -> Gathered:
@@ -181,6 +198,20 @@ class Gatherer:
             segments = waiting[: (most - len(places)) // _TERMS_ITEMS]
         return self._unless_throttled(
             run, lambda: self._items.fetch(question.user_id, places, segments), NO_BATCH
+        )
+
+    def _fetch_news(self, run: _Run, ranking: Ranking, previews: Previews, known: _Known) -> Batch:
+        """What is wanted of messages that others wrote since: nobody could ask for it before."""
+        index, question = run.index, run.question
+        shown = {p.place for p in previews.items if not p.cut}
+        with index.lock:
+            best = ranking.best(question.hits)
+            rows = wanted_rows(index, best, question.session_id, previews, WARM_FETCHED)
+            places = [index.place(row) for row in rows if row >= known.rows]
+            segments = sorted(index.terms_missing.keys() - known.segments)[-TERMS_KEPT:]
+        wanted = [place for place in places if place not in shown]
+        return self._unless_throttled(
+            run, lambda: self._items.fetch(question.user_id, wanted, segments), NO_BATCH
         )
 
     def _take(self, run: _Run, batch: Batch) -> bool:
@@ -253,7 +284,7 @@ class Gatherer:
 
     def _strange(self, index: UserIndex, previews: Previews) -> int:
         """Recent messages that the index should know, and does not."""
-        before_us = self._clock.time() * MICROSECONDS - LAG_US
+        before_us = self._clock.time() * MICROSECONDS - STRANGE_US
         return sum(
             p.message is None and p.timestamp_us < before_us and index.row_of(p.place) is None
             for p in previews.items

@@ -209,11 +209,19 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             limit=limit,
             attributes=("timestamp_type", "role", "content_summary", "ttl"),
         )
-        page = self._table.query(query)
-        found = {p.place: p for p in map(_preview, page.items) if not self._expired(p.expires_at)}
+        found: dict[str, Preview] = {}
+        consumed = NOTHING
+        # One page but for a limit beyond its size, and where what is newest has expired.
+        for page in self._some_pages(query):
+            previews = map(_preview, page.items)
+            found |= {p.place: p for p in previews if not self._expired(p.expires_at)}
+            consumed += page.consumed
+            if len(found) >= limit or page.next_key is None:
+                break
         found |= {place: _own(m, place) for m, place in mine if self._alive(m)}
-        newest = sorted(found.values(), key=lambda p: p.place, reverse=True)
-        return Previews(tuple(newest[:limit]), page.consumed, page.next_key is None)
+        newest = sorted(found.values(), key=lambda p: p.place, reverse=True)[:limit]
+        everything = page.next_key is None and len(newest) == len(found)
+        return Previews(tuple(newest), consumed, everything)
 
     def list_places(self, user_id: str) -> Iterator[tuple[tuple[str, ...], Consumed]]:
         """The sort keys of all of a user's messages, newest first, a page at a time.

@@ -20,6 +20,7 @@ from core.memory.index.block import NEVER, Block, Postings, Voice
 from core.memory.index.codes import code_bytes, estimates
 from core.memory.index.corpus import Corpus
 from core.memory.index.known import Known, KnownVectors, Text
+from core.memory.index.partition import LOG
 from core.memory.index.rows import Indexed, Rows
 from core.memory.index.terms_in_memory import TermLists
 from core.memory.index.words import hashed, voice_terms
@@ -29,8 +30,12 @@ from core.memory.terms import date_words, terms
 
 T = TypeVar("T", bound=Hashable)
 
-LAG_US = 60 * MICROSECONDS
-"""Longer than an index, or a read that is not consistent, lags behind in any good hour."""
+LAG_US = 300 * MICROSECONDS
+"""Longer than an index, or a read that is not consistent, lags behind in any good hour, and than
+clocks are apart whose signatures AWS accepts."""
+OVERLAP_BYTES = 3000
+"""With the token and a save that is new, it fits into the half read unit that asking costs."""
+_OVERLAP_RUNS = 32
 _GROW = 64
 _ROLES = 256
 _DAY_US = 86_400 * MICROSECONDS
@@ -73,6 +78,7 @@ class UserIndex:
         self.suspected_at_s = -math.inf
         self.damaged: tuple[str, ...] = ()
         self.foreign_model: str | None = None
+        self.tail: dict[str, int] = {}
         self.unsealed: dict[str, Rows] = {}
         self.leftover: set[str] = set()
         self.terms_missing: dict[str, npt.NDArray[np.int64]] = {}
@@ -211,6 +217,27 @@ class UserIndex:
             self.version += 1
             self._add_terms(where, postings)
 
+    def has_read(self, runs: Iterable[tuple[str, int]]) -> None:
+        """Notes keys of the log that were read, with their bytes."""
+        self.tail.update(runs)
+        self.tail = {key: self.tail[key] for key in sorted(self.tail)[-_OVERLAP_RUNS:]}
+
+    @property
+    def asked_after(self) -> str | None:
+        """The key after which is to be asked for what is new; None: nothing was read yet.
+
+        It lies before the last one: of two processes that write at once, the key of the one that
+        comes second may be the lower one, be it that its clock is behind.
+        """
+        if self.last is None:
+            return None
+        room = OVERLAP_BYTES
+        for key in sorted(self.tail, reverse=True):
+            room -= self.tail[key]
+            if room < 0:
+                return key
+        return LOG if len(self.tail) < _OVERLAP_RUNS else min(self.tail)
+
     def begin_pass(self) -> None:
         """All that stands in the table is going to be applied."""
         self._pass += 1
@@ -242,7 +269,7 @@ class UserIndex:
         for row in range(self._count):
             self.known.drop(row)
         self.vectors = KnownVectors(self._model[1])
-        for held in (self.unsealed, self.leftover, self.terms_missing):
+        for held in (self.tail, self.unsealed, self.leftover, self.terms_missing):
             held.clear()
         self.last = None
         self.version += 1

@@ -45,17 +45,23 @@ BEGUN = "L$"
 _END = "~"
 FORGOTTEN_DAYS = 2
 """How long a removal is told to other processes; longer than any keeps its copy unasked."""
+# Of an item: its sort key, and the names of its attributes.
+_KEY_BYTES = 80
 MAX_PAGES = 8
 """Pages of 1 MB that are read of a partition; about 150,000 messages."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """An item of the log as read. `terms` is None where they stand in an item of their own."""
+    """An item of the log as read. `terms` is None where they stand in an item of their own.
+
+    `bytes` are about what reading it takes.
+    """
 
     key: str
     block: Block
     terms: Postings | None
+    bytes: int = 0
 
     @property
     def sealed(self) -> bool:
@@ -245,10 +251,12 @@ def _read(found: Sequence[Mapping[str, Any]], consumed: Consumed, *, complete: b
 
 
 def _run(item: Mapping[str, Any]) -> Run:
-    block = unpack_block(_bytes(item, "rows"))
+    key, rows = str(item["embedding_id"]), _bytes(item, "rows")
+    block = unpack_block(rows)
+    size = _KEY_BYTES + len(str(item["user_chunk"])) + len(rows)
     if "terms" not in item:
-        return Run(str(item["embedding_id"]), block, None)
-    return Run(str(item["embedding_id"]), block, _postings(item, len(block)))
+        return Run(key, block, None, size)
+    return Run(key, block, _postings(item, len(block)), size + len(_bytes(item, "terms")))
 
 
 def read_terms(items: Iterable[Mapping[str, Any]], consumed: Consumed) -> Terms:

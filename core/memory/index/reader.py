@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 
 from core.aws.capacity import NOTHING, Consumed
@@ -80,12 +80,15 @@ class IndexReader:
 
     def refresh(self, index: UserIndex) -> tuple[bool, Consumed]:
         """Reads what was written since; says whether there was anything that was not known."""
-        read = self._partition.read(index.user_id, after=index.last)
+        with index.lock:
+            after = index.asked_after
+        read = self._partition.read(index.user_id, after=after)
         if read.complete and read.token != index.token:
             return self._begun_anew(index, read.consumed)
         with index.lock:
             before = index.version
-            self._apply(index, read.runs, read.last, {})
+            new = [run for run in read.runs if run.key not in index.tail]
+            self._apply(index, new, read.last, {})
             index.damaged = tuple(dict.fromkeys((*index.damaged, *read.damaged)))
             return index.version != before, read.consumed
 
@@ -117,7 +120,7 @@ class IndexReader:
     def _apply(
         self,
         index: UserIndex,
-        runs: Iterable[Run],
+        runs: Sequence[Run],
         last: str | None,
         terms: Mapping[str, Postings],
     ) -> None:
@@ -125,6 +128,7 @@ class IndexReader:
             _apply(index, run)
         for key, postings in terms.items():
             index.apply_terms(key, postings)
+        index.has_read((run.key, run.bytes) for run in runs)
         if last is not None:
             index.last = max(index.last or "", last)
         index.read_at_s = self._clock.monotonic()
