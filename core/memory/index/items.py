@@ -21,14 +21,18 @@ from core.memory.index.known import Text
 from core.memory.index.native import native_attributes
 from core.memory.index.partition import partition_of, terms_key
 from core.memory.index.rows import Indexed
+from core.memory.model import Message
 from core.memory.vectors import pack, unpack
 
 
 @dataclass(frozen=True, eq=False)
 class Fetched:
-    """A message's item as read. `vector` is None where it holds none of the model asked for."""
+    """A message's item as read. `vector` is None where it holds none of the model asked for.
 
-    place: str
+    `message` ends where the text does.
+    """
+
+    message: Message
     text: Text
     vector: FloatArray | None
     damaged: str | None = None
@@ -121,16 +125,30 @@ class MessageItems:
             int(item.get("characters", len(content))),
             item.get("metadata") or {},
         )
-        place = str(item["embedding_id"])
+        message = _message(item, text)
         if (item.get("model"), item.get("dimensions")) != self._model:
-            return Fetched(place, text, None)
+            return Fetched(message, text, None)
         try:
             vector = unpack(item.get("vector_compressed", b""))
         except DamagedError as error:
-            return Fetched(place, text, None, error.what)
+            return Fetched(message, text, None, error.what)
         if vector.size != self._model[1]:
-            return Fetched(place, text, None, f"It has {vector.size} dimensions.")
-        return Fetched(place, text, vector)
+            return Fetched(message, text, None, f"It has {vector.size} dimensions.")
+        return Fetched(message, text, vector)
+
+
+def _message(item: Mapping[str, Any], text: Text) -> Message:
+    expiry = item.get("ttl")
+    return Message(
+        str(item.get("user_id", "")),
+        str(item.get("session_id", "")),
+        text.message_id,
+        int(item.get("timestamp", 0)),
+        str(item.get("role", "")),
+        text.content,
+        text.metadata,
+        expires_at=None if expiry is None else int(expiry),
+    )
 
 
 def _key(user_id: str, place: str) -> Key:

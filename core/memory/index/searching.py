@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -73,19 +74,31 @@ class SegmentSearch:
             return Nearest(tuple(map(index.place, rows)), cosines, consumed, exact)
 
     def texts(self, user_id: str, places: Sequence[str]) -> tuple[Mapping[str, Message], Consumed]:
-        """These messages, their contents' beginnings; read where they are not at hand."""
+        """These messages, their contents' beginnings; read where they are not at hand.
+
+        Whoever searches elsewhere than here may know nothing of the user, or of these messages.
+        """
         index = self._copies.of(user_id)
+        now_s = self._clock.time()
         with index.lock:
-            rows = {place: index.row_of(place) for place in places}
-            unknown = [r for r in rows.values() if r is not None and not index.knows(r)]
-        consumed = self._learn(index, unknown)
-        found = {}
+            found = dict(self._at_hand(index, places, now_s))
+        batch = self._items.fetch(user_id, [place for place in places if place not in found])
         with index.lock:
-            for place, row in rows.items():
-                text = None if row is None else index.known.get(row)
-                if row is not None and text is not None:
-                    found[place] = message_of(user_id, index.view(row), text)
-        return found, consumed
+            for place, fetched in batch.messages.items():
+                index.learn(place, fetched.text, fetched.vector)
+                if not (fetched.message.expires_at or math.inf) <= now_s:
+                    found[place] = fetched.message
+        return found, batch.consumed
+
+    def _at_hand(
+        self, index: UserIndex, places: Sequence[str], now_s: float
+    ) -> Iterator[tuple[str, Message]]:
+        alive = index.alive(now_s)
+        for place in places:
+            row = index.row_of(place)
+            text = None if row is None or not alive[row] else index.known.get(row)
+            if row is not None and text is not None:
+                yield place, message_of(index.user_id, index.view(row), text)
 
     def _best(self, index: UserIndex, vector: FloatArray, limit: int) -> list[int]:
         with index.lock:

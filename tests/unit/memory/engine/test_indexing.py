@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from core.aws.capacity import NOTHING
 from core.errors import ThrottledError
+from core.llm.embedder import FloatArray
+from core.llm.hashing import HashingEmbedder
+from core.memory.context_engine_optimized import OptimizedContextEngine
+from core.memory.index.nearest import Nearest
 from core.memory.index.partition import SEGMENT_ROWS
-from core.memory.parts import Tables
+from core.memory.parts import Options, Parts, Tables
+from core.testing.clock import FakeClock
 from core.testing.table import FakeTable
 from tests.engines import Calls, conversation, engine_over, fake_tables
 
@@ -117,3 +124,35 @@ def test_a_name_of_any_length_is_indexed(saves: int) -> None:
                 f"The otter is Ottilie {n}.", "Oh!", "ada", "s1", {"speaker": name}
             )
             assert saved.missing == ()
+
+
+class _Elsewhere:
+    """A search that finds what it is told to, as an index of the table's own does."""
+
+    def __init__(self, *places: str) -> None:
+        self._places = places
+
+    def nearest(self, user_id: str, vector: FloatArray, limit: int) -> Nearest:
+        """All of it."""
+        return Nearest(self._places, np.ones(len(self._places), np.float32), NOTHING, True)
+
+
+def test_what_is_found_elsewhere_is_read_by_a_process_that_knows_nothing_of_the_user() -> None:
+    """Message by message, without its index; what has expired or gone is left out."""
+    tables, clock = fake_tables(), FakeClock()
+    places = []
+    for keep_days in (365, 0.01):
+        with engine_over(tables, clock=clock, options=Options(keep_days=keep_days)) as engine:
+            said = {"speaker": "Ada"}
+            saved = engine.save_interaction_optimized("The otter.", "Oh!", "ada", "s1", said)
+            places.append(saved.appended[0].place)
+    clock.advance(86_400)
+    elsewhere = _Elsewhere(*places, "0000000000000001#user")
+    parts = Parts(tables, HashingEmbedder(), Options(), clock, native=elsewhere)
+    with OptimizedContextEngine(parts) as engine:
+        for _ in range(2):
+            found = engine.embeddings.find_similar_conversations_optimized("otter", "ada").items
+            assert [similar.place for similar in found] == places[:1]
+            message = found[0].message
+            assert (message.session_id, message.role, message.speaker) == ("s1", "user", "Ada")
+            engine.build_context(QUESTION, "ada")
