@@ -480,11 +480,12 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
 
 
 def _preview(entry: Mapping[str, Any]) -> Preview:
-    text = str(entry.get("content_summary", ""))
+    place, text = str(entry["timestamp_type"]), str(entry.get("content_summary", ""))
     expiry = entry.get("ttl")
     return Preview(
-        str(entry["timestamp_type"]),
-        int(str(entry["timestamp_type"]).split("#", 1)[0]),
+        place,
+        # Another program's item may stand anywhere.
+        int(place[:16]) if _PLACE.match(place) else 0,
         str(entry.get("role", "")),
         text,
         text.endswith("…"),

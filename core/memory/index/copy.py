@@ -7,6 +7,7 @@ what holds of a place. A row never moves; what is gone is marked. Thread-safe.
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ _OVERLAP_RUNS = 32
 _GROW = 64
 _ROLES = 256
 _DAY_US = 86_400 * MICROSECONDS
+_PLAIN_PLACE = re.compile(r"(?P<time>[0-9]{16})#(?P<role>[^#]*)")
 # What a row takes beside its columns: its place in the dictionary of places.
 _ROW_BYTES = 140
 _BASE_BYTES = 16_384
@@ -432,11 +434,11 @@ class UserIndex:
         return numbers
 
     def _place_key(self, place: str) -> int | str:
-        time, role, *suffix = place.split("#")
-        number = self._roles.get(decoded(role))
-        if suffix or number is None or number >= _ROLES:
+        plain = _PLAIN_PLACE.fullmatch(place)
+        number = self._roles.get(decoded(plain["role"])) if plain else None
+        if plain is None or number is None or number >= _ROLES:
             return place
-        return int(time) * _ROLES + number
+        return int(plain["time"]) * _ROLES + number
 
 
 def message_of(user_id: str, view: RowView, text: Text) -> Message:

@@ -425,3 +425,22 @@ def test_as_many_recent_messages_as_are_asked_for() -> None:
     with engine_over(tables) as engine:
         assert len(engine.memory.get_recent_context_optimized("ada", 300).items) == 300
         assert len(engine.memory.get_recent_context_optimized("ada", 10**6).items) == 400
+
+
+@pytest.mark.parametrize(
+    "place", ["abc", "2026-05-08T12:00:00", "nan#user", "12#a#b#c", "9" * 30 + "#user", "x#y#z"]
+)
+def test_an_item_that_stands_where_no_message_does_costs_no_context(
+    tables: Tables, place: str
+) -> None:
+    """Written by another program, and found among the newest."""
+    foreign = {"user_date": "ada#2026-05-08", "timestamp_type": place, "user_id": "ada"}
+    more = {"timestamp": FIRST_US, "session_id": "s1", "role": "user", "content": "odd"}
+    tables.history.put({**foreign, **more, "content_summary": "odd"})
+    with engine_over(tables) as engine:
+        for _ in range(2):
+            assert "Ottilie" in engine.build_context(QUESTION, "ada", "s1").text
+        assert engine.find(QUESTION, "ada").items
+        assert len(engine.memory.get_recent_context_optimized("ada").items) == 5
+        assert len(engine.memory.get_session_context_optimized("ada", "s1").items) == 5
+        assert engine._parts.catching.catch_up("ada").indexed == 0
