@@ -26,6 +26,8 @@ from core.cache.namespace import Namespace
 # Tokens outlive the values that depend on them; one that ends early costs a miss, nothing else.
 TOKEN_TTL_MS = 7 * 24 * 3600 * 1000
 
+_ERASED_AT_ONCE = 500
+
 Command = tuple[str | bytes | int, ...]
 T = TypeVar("T")
 
@@ -117,6 +119,17 @@ def invalidating(space: Namespace, tags: Sequence[str], origin: str) -> Plan[Non
         ("DEL", *map(space.tag, tags)),
         ("PUBLISH", space.bus, Message(origin, tags=tuple(tags)).encode()),
     ]
+
+
+def erasing(space: Namespace, begins: str, cursor: bytes) -> Plan[bytes]:
+    """Deletes some of the values whose names begin so; answers where to go on, `0` at the end."""
+    # Of what a pattern may hold, names leave only the star unescaped.
+    pattern = space.value(begins).replace("*", "\\*") + "*"
+    answer = yield [("SCAN", cursor, "MATCH", pattern, "COUNT", _ERASED_AT_ONCE)]
+    after, keys = answer.replies[0]
+    if keys:
+        yield [("UNLINK", *keys)]
+    return bytes(after)
 
 
 def clearing(space: Namespace, origin: str) -> Plan[None]:

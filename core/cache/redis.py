@@ -27,6 +27,7 @@ T = TypeVar("T")
 # An answer that took longer is used, and counts as a failure: a slow Redis must not be waited for
 # again and again.
 SLOW_S = 0.025
+_SCAN_BEGINS = b"0"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,16 @@ class RedisTier:
     def invalidate(self, tags: Sequence[str]) -> bool:
         """Makes all values with one of the tags worthless; True once Redis has said so."""
         return self._run(_true(plans.invalidating(self.space, tags, self.origin)), False)
+
+    def erase(self, begins: str) -> bool:
+        """Deletes all values whose names begin so; looks through all that Redis holds for it."""
+        cursor: bytes | None = _SCAN_BEGINS
+        while cursor is not None:
+            # A plan a step: each is quick, however much there is.
+            cursor = self._run(_or_none(plans.erasing(self.space, begins, cursor)), None)
+            if cursor == _SCAN_BEGINS:
+                return True
+        return False
 
     def clear(self) -> bool:
         """Makes all values of this kind worthless; True once Redis has said so."""
@@ -212,3 +223,7 @@ class RedisTier:
 def _true(plan: Plan[None]) -> Plan[bool]:
     yield from plan
     return True
+
+
+def _or_none(plan: Plan[bytes]) -> Plan[bytes | None]:
+    return (yield from plan)

@@ -212,6 +212,13 @@ class TieredCache(Generic[V]):
             self._forget(tags)
         return paid
 
+    def erase(self, begins: str) -> bool:
+        """Deletes from Redis the values whose names begin so; never fails. False: it did not.
+
+        For what must not lie there any more; that nobody reads it is `invalidate`'s affair.
+        """
+        return self._redis is None or self._redis.erase(begins)
+
     async def invalidate_async(self, *tags: str) -> bool:
         """The same for coroutines; what a cancelled one leaves undone stays owed."""
         paid = True

@@ -33,9 +33,12 @@ class ContextCache(AbstractContextManager["ContextCache"]):
     def __init__(
         self,
         cache: TieredCache[Context],
+        model: str,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        """`model`: contexts of another embedding model are other contexts."""
         self._cache = cache
+        self._model = model
         self._clock = clock
         cache.start()
 
@@ -57,7 +60,7 @@ class ContextCache(AbstractContextManager["ContextCache"]):
             made.append(build())
             return made[0] if not made[0].missing else None
 
-        found = self._cache.get_or_load(_key(question), load)
+        found = self._cache.get_or_load(_key(self._model, question), load)
         if made:
             return made[0]
         if found is None:
@@ -76,6 +79,11 @@ class ContextCache(AbstractContextManager["ContextCache"]):
         """Forgets a user's contexts; after it returned none that was built before is answered."""
         self._cache.invalidate(user_tag(user_id))
 
+    def erase(self, user_id: str) -> bool:
+        """`invalidate`, and deletes them from Redis; False where Redis has not confirmed that."""
+        told = self._cache.invalidate(user_tag(user_id))
+        return self._cache.erase(f"{user_id}/") and told
+
     def stats(self) -> CacheStats:
         """Hits and misses, and how Redis is doing."""
         return self._cache.stats()
@@ -93,10 +101,11 @@ def open_context_cache(
     Raises:
         SettingsError: the URL is not one of a Redis.
     """
-    # Contexts of another embedding model are other contexts.
-    space = Namespace(project, f"{KIND}-{hashlib.sha256(model.encode()).hexdigest()[:8]}")
+    # One space for all models: what is written of a user ends the contexts of each.
+    space = Namespace(project, KIND)
     tier = RedisTier(space, Link(url), clock=clock)
-    return ContextCache(TieredCache(_ContextCodec(), 0, tier, ttl_s=ttl_s, clock=clock), clock)
+    cache = TieredCache(_ContextCodec(), 0, tier, ttl_s=ttl_s, clock=clock)
+    return ContextCache(cache, model, clock)
 
 
 def user_tag(user_id: str) -> str:
@@ -104,10 +113,10 @@ def user_tag(user_id: str) -> str:
     return f"user:{user_id}"
 
 
-def _key(question: tuple[str, str, str | None, int]) -> Key:
+def _key(model: str, question: tuple[str, str, str | None, int]) -> Key:
     query, user_id, session_id, budget = question
     # Of a question whatever it holds: half of a surrogate pair is no JSON.
-    asked = repr((query, session_id, budget)).encode(errors="surrogatepass")
+    asked = repr((model, query, session_id, budget)).encode(errors="surrogatepass")
     digest = hashlib.sha256(asked).hexdigest()
     return Key(f"{user_id}/{digest}", frozenset({user_tag(user_id)}))
 

@@ -34,8 +34,17 @@ BACKUPS = (
     "Backups, exports, and point-in-time recovery (35 days) keep copies until they are deleted or "
     "expire."
 )
-_ARCHIVES = "Archives of this user in the backup bucket were left: `--archives` deletes them too."
-_REDIS = "A context in Redis is never read again, and gone there when its time to live ends."
+_ARCHIVES = (
+    "Archives of this user in the backup bucket, if there are any, were left: `--archives` deletes "
+    "them too."
+)
+_ARCHIVED = (
+    "What was archived of it stays in the backup bucket: archives are deleted with the whole user."
+)
+_REDIS = (
+    "Redis does not answer: contexts that it keeps may be shown by processes that reach it, until "
+    "their time to live ends. Run the same command again when it answers."
+)
 _WRITERS = (
     "Somebody goes on writing: messages came while they were being removed. Stop the writers and "
     "run the same command again."
@@ -101,20 +110,17 @@ class Forgetter:
         writer: IndexWriter,
         copies: Copies,
         saver: Saver,
-        invalidate: Callable[[str], None],
+        erase_contexts: Callable[[str], bool],
         clock: Clock,
-        *,
-        shared_cache: bool = False,
     ) -> None:
-        """`invalidate` drops cached contexts of a user here and elsewhere."""
+        """`erase_contexts` drops cached contexts of a user everywhere; False where it did not."""
         self._grounds = grounds
         self._store = store
         self._writer = writer
         self._copies = copies
         self._saver = saver
-        self._invalidate = invalidate
+        self._erase_contexts = erase_contexts
         self._clock = clock
-        self._shared_cache = shared_cache
 
     def look(self, scope: Scope) -> Receipt:
         """What `forget` would remove; removes nothing.
@@ -152,7 +158,9 @@ class Forgetter:
                 listed, cost = self._await_indexes(scope, passes)
             left = self._await_memories(passes, wait=wait, note=note)
         finally:
-            self._drop(scope, passes)
+            erased = self._drop(scope, passes)
+        if not erased:
+            left.append(_REDIS)
         if listed:
             left.append(
                 "An index of the history lags: it lists beginnings of removed messages until it "
@@ -169,8 +177,8 @@ class Forgetter:
         ]
         return Sweep(self._grounds, self._writer, scope, own, delete=delete).run()
 
-    def _drop(self, scope: Scope, passes: list[Swept]) -> None:
-        """Drops what this process holds, and cached contexts everywhere."""
+    def _drop(self, scope: Scope, passes: list[Swept]) -> bool:
+        """Drops what this process holds, and cached contexts everywhere; whether those are."""
         user = scope.user_id
         if scope.whole:
             self._copies.drop(user)
@@ -185,7 +193,7 @@ class Forgetter:
             user,
             lambda one: scope.covers(one.place, one.message.session_id, one.message.message_id),
         )
-        self._invalidate(user)
+        return self._erase_contexts(user)
 
     def _await_indexes(self, scope: Scope, passes: list[Swept]) -> tuple[bool, Consumed]:
         """Waits until the indexes list nothing that is gone; says whether they still do."""
@@ -218,10 +226,11 @@ class Forgetter:
         self, passes: list[Swept], *, wait: bool, note: Callable[[str], None]
     ) -> list[str]:
         """Waits until no process holds what was removed; else says until when one may."""
-        newest_us = max(swept.newest_us for swept in passes)
-        until_s = newest_us / MICROSECONDS + MAX_AGE_S + 1
+        newest_s = max(swept.newest_us for swept in passes) / MICROSECONDS
+        # A message may be of a time to come; it was written by now.
+        until_s = min(newest_s, self._clock.time()) + MAX_AGE_S + 1
         rest_s = until_s - self._clock.time()
-        if not 0 < rest_s <= MAX_AGE_S + 1:
+        if rest_s <= 0:
             return []
         if not wait:
             return [f"The process that saved a removed message may show it until {iso(until_s)}."]
@@ -246,9 +255,13 @@ class Forgetter:
         if not verified and not dry_run:
             left.append(_WRITERS)
         left += [f"A part of the index can't be looked into: {d}" for d in passes[-1].damaged]
+        left += [
+            f"The table '{name}' can't be searched by user: what it holds of them was left."
+            for name in passes[-1].opaque
+        ]
         if any(removed.values()):
-            left += [BACKUPS, _ARCHIVES] if scope.whole else [BACKUPS]
-            left += [_REDIS] if self._shared_cache else []
+            left.append(BACKUPS)
+        left.append(_ARCHIVES if scope.whole else _ARCHIVED)
         return Receipt(
             scope.user_id,
             scope.session_id,

@@ -28,7 +28,12 @@ from core.memory.index.searching import SegmentSearch
 from core.memory.index.writer import IndexWriter
 from core.memory.orphans import Auditor
 from core.memory.saving import Saver
-from core.memory.schema import embeddings_schema, history_schema, legacy_schemas
+from core.memory.schema import (
+    embeddings_schema,
+    history_schema,
+    legacy_cache_schema,
+    legacy_schemas,
+)
 from core.memory.store import ConversationStore
 from core.memory.sweeping import Grounds
 from core.memory.workers import Workers
@@ -41,11 +46,15 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Tables:
-    """The two tables of the memory, and those of the legacy memory, which may not be deployed."""
+    """The two tables of the memory, and those of the legacy memory, which may not be deployed.
+
+    Those of `opaque` can't be searched by user.
+    """
 
     history: Table
     embeddings: Table
     legacy: tuple[Table, ...] = ()
+    opaque: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,13 @@ class Parts(AbstractContextManager["Parts"]):
         self.items = MessageItems(tables.embeddings, *model, native=native is not None)
         self.contexts = _context_cache(options, model, clock)
         partition = IndexPartition(tables.embeddings)
-        self.reader = IndexReader(partition, self.copies, self._reading_pool, clock)
+        self.reader = IndexReader(
+            partition,
+            self.copies,
+            self._reading_pool,
+            clock,
+            consistent=self.contexts is not None,
+        )
         self.writer = IndexWriter(tables.embeddings, self.copies, self.items, model, clock, ids)
         # Messages are embedded once; the cache is for what is asked again, the questions.
         plain = embedder.inner if isinstance(embedder, CachedEmbedder) else embedder
@@ -111,7 +126,7 @@ class Parts(AbstractContextManager["Parts"]):
         self.search = SegmentSearch(self.reader, self.copies, self.items, model, clock)
         self.nearest: VectorSearch = native or self.search
         self.catching = Catching(self.store, self.reader, self.writer, self.copies, self.saver)
-        grounds = Grounds(tables.history, tables.embeddings, tables.legacy)
+        grounds = Grounds(tables.history, tables.embeddings, tables.legacy, tables.opaque)
         self.auditor = Auditor(
             grounds,
             self.store,
@@ -128,9 +143,8 @@ class Parts(AbstractContextManager["Parts"]):
             self.writer,
             self.copies,
             self.saver,
-            self.invalidate,
+            self._erase_contexts,
             clock,
-            shared_cache=self.contexts is not None,
         )
         self.archiver = Archiver(tables.history, self.store, self.forgetter, self.auditor, clock)
         self.gatherer = Gatherer(
@@ -151,6 +165,9 @@ class Parts(AbstractContextManager["Parts"]):
         """Forgets contexts that were built of a user, here and in other processes."""
         if self.contexts is not None:
             self.contexts.invalidate(user_id)
+
+    def _erase_contexts(self, user_id: str) -> bool:
+        return self.contexts is None or self.contexts.erase(user_id)
 
     def close(self) -> None:
         """Ends the threads, once what they were given is done: who waits for it gets it."""
@@ -178,6 +195,7 @@ def open_parts(
         open_table(session, history_schema(settings.project), clock),
         open_table(session, embeddings_schema(settings.project), clock),
         tuple(open_table(session, s, clock) for s in legacy_schemas(settings.project)),
+        (open_table(session, legacy_cache_schema(settings.project), clock),),
     )
     chosen = embedder or open_embedder(settings, session, clock)
     if settings.vector_search == "native":

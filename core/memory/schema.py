@@ -54,6 +54,11 @@ def legacy_schemas(project: str) -> tuple[TableSchema, ...]:
     )
 
 
+def legacy_cache_schema(project: str) -> TableSchema:
+    """`conversation-cache` of a project: its keys don't tell whose an item is."""
+    return TableSchema(f"{project}-conversation-cache", "cache_key")
+
+
 def legacy_history_schema(project: str) -> TableSchema:
     """`conversation-history` of a project, the legacy engine's table: a partition a user."""
     return TableSchema(f"{project}-conversation-history", "user_id", "sort_key")

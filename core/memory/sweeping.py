@@ -33,11 +33,15 @@ _ITEM = ("user_chunk", "embedding_id", "session_id", "message_id")
 
 @dataclass(frozen=True)
 class Grounds:
-    """The tables that hold something of users; those of `legacy` may not be deployed."""
+    """The tables that hold something of users; those of `legacy` may not be deployed.
+
+    Nor those of `opaque`, whose keys don't tell whose an item is.
+    """
 
     history: Table
     embeddings: Table
     legacy: tuple[Table, ...] = ()
+    opaque: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,15 @@ class Swept:
     """What one pass found, by kind; `deleted` tells whether it is gone now.
 
     `newest_us` is when the newest of it was written, as far as that is known. `legacy` names the
-    legacy tables that stand; `damaged` the parts of the index that could not be looked into.
+    legacy tables that stand, `opaque` those that can't be searched by user; `damaged` the parts of
+    the index that could not be looked into.
     """
 
     counts: Mapping[str, int]
     places: frozenset[str]
     newest_us: int
     legacy: tuple[str, ...]
+    opaque: tuple[str, ...]
     damaged: tuple[str, ...]
     consumed: Consumed
 
@@ -86,6 +92,7 @@ class Sweep:
         self._gone: set[str] = set()
         self._large: set[tuple[str, str]] = set()
         self._legacy: list[str] = []
+        self._opaque: list[str] = []
         self._damaged: tuple[str, ...] = ()
 
     def run(self) -> Swept:
@@ -97,11 +104,13 @@ class Sweep:
         if self._scope.legacy:
             for table in self._grounds.legacy:
                 self._from_legacy(table)
+            self._opaque += [t.schema.name for t in self._grounds.opaque if self._is_there(t)]
         return Swept(
             dict(self._counts),
             frozenset(self._gone),
             self._newest_us,
             tuple(self._legacy),
+            tuple(self._opaque),
             self._damaged,
             self._consumed,
         )
@@ -113,7 +122,7 @@ class Sweep:
             (str(n["message_id"]), str(n["content_hash"])) for n in notes if not self._stands(n)
         }
         self._unneeded_parts(self._large)
-        return Swept(dict(self._counts), frozenset(), 0, (), (), self._consumed)
+        return Swept(dict(self._counts), frozenset(), 0, (), (), (), self._consumed)
 
     def _all(self) -> None:
         user = self._scope.user_id
@@ -132,7 +141,8 @@ class Sweep:
             self._partition(
                 self._grounds.history, keys.parts_partition(user, message_id), "message_parts"
             )
-        self._partition(self._grounds.history, keys.notes_partition(user), "part_notes")
+        # Only these: a note that came meanwhile tells the next pass of parts that come still.
+        self._remove(self._grounds.history, notes, "part_notes")
 
     def _some(self) -> None:
         rows = self._rows()
@@ -307,6 +317,13 @@ class Sweep:
         except NotFoundError:
             return
         self._legacy.append(table.schema.name)
+
+    def _is_there(self, table: Table) -> bool:
+        try:
+            self._spend(table.get(dict.fromkeys(table.schema.keys, "-")).consumed)
+        except NotFoundError:
+            return False
+        return True
 
     def _legacy_is_meant(self, item: Mapping[str, Any]) -> bool:
         scope = self._scope

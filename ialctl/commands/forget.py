@@ -58,13 +58,14 @@ def _forget(
     from core.memory.archives import open_archives
     from core.memory.parts import open_parts
 
+    # First: once something is removed, its receipt must not be lost because there is no bucket.
+    kept = open_archives(context.session, context.settings.project) if archives else None
     with open_parts(context.settings, context.session, context.clock) as parts:
         if dry_run:
             return parts.forgetter.look(scope)
         context.output.confirm(f"Forget {scope}, for good?")
         receipt = parts.forgetter.forget(scope, wait=wait, note=context.output.note)
-        if archives:
-            kept = open_archives(context.session, context.settings.project)
+        if kept is not None:
             receipt = receipt.with_archives(kept.delete(scope.user_id))
         return receipt
 
@@ -84,15 +85,16 @@ def _show(context: AppContext, receipt: Receipt) -> None:
 
 
 def _lines(receipt: Receipt) -> list[str]:
+    left = ["Left:", *(f"  {sentence}" for sentence in receipt.left)] if receipt.left else []
     if receipt.nothing:
-        return [f"There is nothing to forget of {receipt.subject}."]
+        return [f"There is nothing to forget of {receipt.subject}.", *left]
     verb = "Would be removed" if receipt.dry_run else "Removed"
     lines = [f"{verb} of {receipt.subject}:"]
     lines += [f"  {n} {kind.replace('_', ' ')}" for kind, n in receipt.removed.items() if n]
     if not receipt.dry_run:
         lines.append(f"Looked at again, and nothing found ({receipt.finished_at}):")
         lines += [f"  {place}" for place in receipt.checked]
-        lines += ["Left:", *(f"  {sentence}" for sentence in receipt.left)]
+        lines += left
     used = receipt.consumed
     lines.append(f"{used.read_units:g} read units, {used.write_units:g} write units")
     return lines

@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
         if found.any:
             raise DifferenceError(
                 f"The index of user '{user:.60}' differs from the messages that stand.",
-                f"Put it right: `ialctl index --user {user:.60}`.",
+                "Put it right: run the same command without `--check`.",
             )
 
 

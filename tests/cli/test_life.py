@@ -78,7 +78,8 @@ def test_a_user_is_forgotten_with_a_receipt(
     assert "ada%231" not in items(aws, settings)
     assert "ada#1" not in items(aws, settings)
     again = cli("forget", "--user", "ada#1", "--yes")
-    assert (again.code, again.out) == (0, "There is nothing to forget of user 'ada#1'.\n")
+    assert again.code == 0
+    assert again.out.splitlines()[0] == "There is nothing to forget of user 'ada#1'."
     assert cli("export", "--user", "ada#1").out == ""
     assert len(cli("export", "--user", "ada").out.splitlines()) == 20
 
@@ -95,6 +96,29 @@ def test_a_session_and_a_message(cli: MemoryCli) -> None:
     assert len(lines) == 14
     assert "session-00001" not in {line["session_id"] for line in lines}
     assert cli("index", "--user", "ada", "--check").code == 0
+
+
+def test_archives_that_can_not_be_reached_keep_everything(
+    cli: MemoryCli, cloudformation: None
+) -> None:
+    """Without a bucket to delete from nothing is removed: its receipt would be lost."""
+    answer = cli("forget", "--user", "ada", "--archives", "--yes", "--no-wait")
+    assert (answer.code, answer.out) == (1, "")
+    assert len(cli("export", "--user", "ada").out.splitlines()) == 20
+
+
+def test_a_user_who_was_archived_altogether_is_told_of_the_archives(
+    cli: MemoryCli, bucket: BucketObjects
+) -> None:
+    """Nothing stands in the tables, and the receipt says that archives may."""
+    cli("archive", "--user", "ada", "--older-than-days", "0", "--yes")
+    cli("forget", "--user", "ada", "--yes", "--no-wait")
+    answer = cli("forget", "--user", "ada", "--yes", "--no-wait")
+    assert "nothing to forget" in answer.out
+    assert "`--archives` deletes" in answer.out
+    deleted = cli("forget", "--user", "ada", "--archives", "--yes", "--no-wait", "--json").json
+    assert deleted["removed"]["archives"] == 4
+    assert not list(Archives(bucket).keys("ada"))
 
 
 def test_without_a_yes_nothing_is_removed(cli: MemoryCli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import threading
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from core.memory.context_cache import open_context_cache
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.parts import Options
+from core.testing.table import FakeTable
 from tests.engines import engine_over, fake_tables
 from tests.redis_server import RedisServer
 
@@ -56,6 +59,26 @@ def test_a_context_asked_again_reads_nothing(redis_server: RedisServer) -> None:
         assert metrics["cache"]["redis"]["hits"] > 0
 
 
+def test_a_context_that_an_index_made_late_is_not_kept(redis_server: RedisServer) -> None:
+    """What one process wrote is in its next context, whoever was asked before the index knew."""
+    tables = fake_tables(index_lag=True)
+    history = tables.history
+    assert isinstance(history, FakeTable)
+    options = _options(redis_server)
+    with (
+        engine_over(tables, options=options) as one,
+        engine_over(tables, options=options) as other,
+    ):
+        one.save_interaction_optimized("The count is 1.", "Noted.", "ada", "s")
+        history.catch_up()
+        assert other.build_context("Weather?", "ada").missing == ()
+        one.save_interaction_optimized("The count is 2.", "Noted.", "ada", "s")
+        assert "lags" in other.build_context("Weather?", "ada").missing[0]
+        assert "count is 2." in one.build_context("Weather?", "ada").text
+        history.catch_up()
+        assert "count is 2." in other.build_context("Weather?", "ada").text
+
+
 def test_rubbish_in_redis_is_no_context(redis_server: RedisServer) -> None:
     """Values that somebody else wrote there are built anew, and counted."""
     with engine_over(fake_tables(), options=_options(redis_server)) as engine:
@@ -68,6 +91,37 @@ def test_rubbish_in_redis_is_no_context(redis_server: RedisServer) -> None:
         built = engine.build_context(QUESTION, "ada", "s")
         assert "count is 1." in built.text
         assert not built.cached
+
+
+def test_of_a_forgotten_user_no_text_lies_in_redis(redis_server: RedisServer) -> None:
+    """Whatever model the contexts were built with; others' stay, and are answered."""
+    users = (*USERS, "bob#", "bob*")
+    with (
+        engine_over(fake_tables(), options=_options(redis_server)) as engine,
+        open_context_cache(redis_server.url, "t", "another/3", 300.0) as other,
+    ):
+        built = {}
+        for user in users:
+            engine.save_interaction_optimized(f"The count of {user} is 1.", "Noted.", user, "s")
+            built[user] = engine.build_context(QUESTION, user, "s")
+            other.get_or_build((QUESTION, user, "s", 1), functools.partial(built.__getitem__, user))
+        engine.forget_user("bob*", wait=False)
+        with redis_server.client() as client:
+            held = b"".join(client.get(k) or b"" for k in client.scan_iter("*:v:*"))
+        told = [user for user in users if f"count of {user} is".encode() in held]
+        assert told == [*USERS, "bob#"]
+        assert other.get_or_build((QUESTION, "bob#1", "s", 1), lambda: built["ada"]).cached
+        assert not other.get_or_build((QUESTION, "bob*", "s", 1), lambda: built["ada"]).cached
+
+
+def test_a_redis_that_does_not_answer_is_in_the_receipt(redis_server: RedisServer) -> None:
+    """Other processes may still reach it, and show what it keeps."""
+    with engine_over(fake_tables(), options=_options(redis_server)) as engine:
+        engine.save_interaction_optimized("The count is 1.", "Noted.", "ada", "s")
+        assert not any("Redis" in s for s in engine.forget_session("ada", "s", wait=False).left)
+        engine.save_interaction_optimized("The count is 2.", "Noted.", "ada", "s")
+        redis_server.kill()
+        assert any("Redis" in s for s in engine.forget_user("ada", wait=False).left)
 
 
 def test_without_redis_nothing_is_kept(redis_server: RedisServer) -> None:

@@ -10,11 +10,19 @@ import pytest
 
 from core.aws.capacity import TableSchema
 from core.errors import EndpointUnreachableError, IalError, UsageError
+from core.llm.cached import CachedEmbedder
+from core.llm.hashing import HashingEmbedder
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.index.partition import SEGMENT_ROWS
 from core.memory.model import Message
-from core.memory.parts import Parts, Tables
-from core.memory.schema import embeddings_schema, history_schema, legacy_schemas
+from core.memory.parts import Options, Parts, Tables
+from core.memory.recent import MAX_AGE_S
+from core.memory.schema import (
+    embeddings_schema,
+    history_schema,
+    legacy_cache_schema,
+    legacy_schemas,
+)
 from core.memory.scope import Scope
 from core.testing.clock import FakeClock
 from core.testing.table import FakeTable
@@ -231,6 +239,29 @@ def test_parts_without_a_head_are_found(scope: Scope, clock: FakeClock) -> None:
         assert len(keys_of(tables, "ada")) > 1
         assert parts_of(engine).forgetter.forget(scope).removed["message_parts"] > 0
         assert keys_of(tables, "ada") == []
+
+
+def test_a_table_that_can_not_be_searched_by_user_is_named(tables: Tables) -> None:
+    """Where it stands; of messages by age it holds none."""
+    cache = legacy_cache_schema("t")
+    with engine_over(dataclasses.replace(tables, opaque=(FakeTable(cache),))) as engine:
+        engine.import_messages("ada", conversation("ada", 2))
+        receipt = engine.forget_user("ada", wait=False)
+        assert any(cache.name in sentence for sentence in receipt.left)
+        assert not any(cache.name in s for s in engine.cleanup_old_data("ada", 1).left)
+
+
+def test_a_message_of_a_time_to_come_was_written_by_now(clock: FakeClock) -> None:
+    """It does not hide that another was written a moment ago; both are waited for."""
+    tables = make_tables()
+    now_us = int(clock.time() * 1_000_000)
+    parts = Parts(tables, CachedEmbedder(HashingEmbedder(), 1 << 20), Options(), clock)
+    with OptimizedContextEngine(parts) as engine:
+        engine.save_interaction_optimized("Hello.", "Hello!", "ada", "s")
+        parts.store.append(Message("ada", "s", "late", now_us * 2, "user", "From afar."))
+        begin_s = clock.time()
+        assert engine.forget_user("ada").removed["messages"] == 3
+        assert clock.time() - begin_s >= MAX_AGE_S
 
 
 def test_nothing_to_forget_is_said(engine: OptimizedContextEngine) -> None:
