@@ -35,9 +35,12 @@ def register(app: typer.Typer) -> None:
         """Write a user's messages as JSON lines, oldest first; `ialctl import` reads them."""
         import sys
 
+        from core.benchmark.evaluation.files import check_writable
+
         if to is None:
             count, consumed = _write(context, user, session, sys.stdout.buffer)
         else:
+            check_writable(to, "--to")
             aside = to.with_name(f".{to.name}.{context.ids()[:8]}.tmp")
             try:
                 with aside.open("xb") as file:

@@ -123,6 +123,11 @@ def test_what_cannot_be_compared_is_refused_before_anything_runs(
         assert answer.code == 2, text
         assert "is no saved run" in answer.err
     assert cli("eval", "--dataset", dataset, "--against", "none.json").code == 1
+    endless = json.loads(saved.read_text()) | {"seed": "SEED"}
+    text = json.dumps(endless).replace('"SEED"', "1e999")
+    bad = saved.with_name("endless.json")
+    bad.write_text(text)
+    assert cli("eval", "--dataset", dataset, "--against", bad).code == 2
 
 
 @pytest.mark.parametrize(

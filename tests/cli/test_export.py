@@ -90,11 +90,20 @@ def test_nobodys_messages_are_an_empty_file(cli: MemoryCli, tmp_path: Path) -> N
 def test_a_file_that_can_not_be_written_leaves_nothing(cli: MemoryCli, tmp_path: Path) -> None:
     """A folder that is not there is one sentence; an old file stays as it was on failure."""
     answer = cli("export", "--user", "a#b%", "--to", tmp_path / "none" / "out")
-    assert answer.code == 1
+    assert answer.code == 2
     assert "none" in answer.err
     (tmp_path / "old").write_text("old")
     assert cli("export", "--user", "", "--to", tmp_path / "old").code == 2
     assert [p.read_text() for p in tmp_path.iterdir() if p.name != "none"] == ["old"]
+
+
+def test_a_place_where_no_file_can_be_is_wrong_usage(cli: MemoryCli, tmp_path: Path) -> None:
+    """It is named as it was given, with what to do."""
+    for place in (tmp_path, tmp_path / "none" / "x.jsonl"):
+        answer = cli("export", "--user", "a", "--to", place)
+        assert answer.code == 2
+        assert f"--to '{place}'" in answer.err
+        assert "→" in answer.err
 
 
 def test_values_that_json_lacks_are_written_as_text_or_number() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def load_figures(path: Path) -> Figures:
             path=str(path),
         ) from error
     try:
-        return _figures(json.loads(raw, parse_constant=_refuse))
+        return _figures(json.loads(raw, parse_constant=_refuse, parse_float=_finite))
     except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
         raise UsageError(
             f"The file '{path}' is no saved run of this kind ({SCHEMA}).",
@@ -112,6 +113,13 @@ def _higher_costs(before: Figures, now: Figures) -> Iterator[str]:
         if is_now > was + _ROUNDING:
             words = name.replace("_", " ")
             yield f"{words} of a {state} context rose from {was:g} to {is_now:g} on average"
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _refuse(constant: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import IalError, RecordError, StorageError, UsageError
+from core.memory.importing.arrays import objects
 from core.memory.importing.chatgpt import _latest_leaf
 from core.memory.importing.drafts import STEP_US, UNDATED_US, Defaults, MessageMaker
 from core.memory.importing.formats import choose_format, read
@@ -326,3 +327,26 @@ def test_a_dry_run_refuses_numbers_that_no_item_can_hold(more: str) -> None:
     """What an import would refuse at the table is told before."""
     content = _line() + f'{{"role":"user","content":"x",{more}}}'.encode()
     assert _run(content).failed == 1
+
+
+class OneByOne(io.BytesIO):
+    """Gives a byte at a time, so that every escape is cut in two."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """At most one byte."""
+        return super().read(1 if size else 0)
+
+    def peek(self, _: int) -> bytes:
+        """How it begins."""
+        return self.getvalue()[:1]
+
+
+def test_levels_without_end_are_told_and_not_built() -> None:
+    """Brackets in brackets end where no conversation goes; brackets in texts are text."""
+    ((number, value),) = objects(OneByOne(b"[" * 20_000))
+    assert isinstance(value, Bad)
+    assert (number, "brackets" in value.reason) == (1, True)
+    many = "[" * 5000
+    texts = [many, '\\"' + many, "\\" * 5, '"', "\\\\" + "}" * 5000 + many]
+    found = [value for _, value in objects(OneByOne(json.dumps(texts).encode()))]
+    assert found == texts
