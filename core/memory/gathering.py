@@ -277,10 +277,25 @@ class Gatherer:
             older = sum(len(rows) for rows in index.terms_missing.values())
             yield f"The words of {older} older messages are not loaded yet."
         yield from (f"A part of the index is damaged: {what}" for what in index.damaged)
+        late = self._unlisted(index, previews)
+        if late:
+            yield f"{late} messages written a moment ago are not listed yet: an index lags."
         strange = self._strange(index, previews)
         if strange and len(index):
             self._reader.suspect(index)
             yield f"{strange} of the newest messages are not in the index: see `ialctl index`."
+
+    def _unlisted(self, index: UserIndex, previews: Previews) -> int:
+        """Messages that others wrote just now, and that are newer than what is listed.
+
+        A context without them must not be kept: they were acknowledged before it was built.
+        """
+        now_s = self._clock.time()
+        oldest_us = -1 if previews.all else min((p.timestamp_us for p in previews.items), default=0)
+        fresh = index.alive(now_s) & (index.column("stamps") > now_s * MICROSECONDS - LAG_US)
+        rows = np.flatnonzero(fresh & (index.column("times") > oldest_us))
+        listed = {preview.place for preview in previews.items}
+        return sum(index.place(int(row)) not in listed for row in rows)
 
     def _strange(self, index: UserIndex, previews: Previews) -> int:
         """Recent messages that the index should know, and does not."""

@@ -124,11 +124,14 @@ class IndexPartition:
     def __init__(self, embeddings: Table) -> None:
         self._table = embeddings
 
-    def read(self, user_id: str, after: str | None = None) -> Read:
+    def read(self, user_id: str, after: str | None = None, *, consistent: bool = False) -> Read:
         """The newest runs: all, or those after a key. Bounded by MAX_PAGES, then not complete."""
         low = LOG if after is None else f"{after} "
         query = Query(
-            partition_of(user_id), KeyRange(low=low, high=BEGUN), ascending=after is not None
+            partition_of(user_id),
+            KeyRange(low=low, high=BEGUN),
+            ascending=after is not None,
+            consistent=consistent,
         )
         pages = [self._table.query(query)]
         while pages[-1].next_key is not None and len(pages) < MAX_PAGES:

@@ -29,8 +29,17 @@ class IndexReader:
     """Reads what stands of a user's index into this process's copy. Thread-safe."""
 
     def __init__(
-        self, partition: IndexPartition, copies: Copies, pool: Executor, clock: Clock
+        self,
+        partition: IndexPartition,
+        copies: Copies,
+        pool: Executor,
+        clock: Clock,
+        *,
+        consistent: bool = False,
     ) -> None:
+        """`consistent`: what is new is asked for so, at twice the cost: for answers that are kept,
+        which must not lack what was acknowledged before they were made."""
+        self._consistent = consistent
         self._partition = partition
         self._copies = copies
         self._pool = pool
@@ -82,7 +91,7 @@ class IndexReader:
         """Reads what was written since; says whether there was anything that was not known."""
         with index.lock:
             after = index.asked_after
-        read = self._partition.read(index.user_id, after=after)
+        read = self._partition.read(index.user_id, after, consistent=self._consistent)
         if read.complete and read.token != index.token:
             return self._begun_anew(index, read.consumed)
         with index.lock:

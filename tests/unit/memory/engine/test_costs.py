@@ -9,7 +9,7 @@ import pytest
 from core.memory.context import Context
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.model import Message
-from core.memory.parts import Tables
+from core.memory.parts import Options, Tables
 from tests.engines import conversation, engine_over, fake_tables
 
 MIB = 1024 * 1024
@@ -159,3 +159,14 @@ def test_the_tail_that_is_not_sealed_yet_stays_within_the_targets() -> None:
 
 def _pairs(messages: Sequence[Message]) -> Iterator[tuple[Message, Message]]:
     yield from zip(messages[::2], messages[1::2], strict=True)
+
+
+@pytest.mark.parametrize(("redis_url", "units"), [(None, 0.5), ("redis://127.0.0.1:1", 1.0)])
+def test_where_contexts_are_kept_what_is_new_is_read_consistently(
+    redis_url: str | None, units: float
+) -> None:
+    """A context that lacked what was acknowledged before it was built would lack it for minutes."""
+    options = Options(redis_url=redis_url, project="t")
+    with engine_over(fake_tables(), options=options) as engine:
+        engine.memory.get_user_stats("ada")
+        assert engine.memory.get_user_stats("ada").consumed.read_units == units
