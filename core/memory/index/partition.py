@@ -218,7 +218,7 @@ class IndexPartition:
     def delete(self, user_id: str, keys: Iterable[str]) -> Consumed:
         """Deletes runs, each before its terms: terms without a run are found by no one."""
         partition = partition_of(user_id)
-        runs = list(keys)
+        runs = list(dict.fromkeys(keys))
         consumed = self._table.batch_write((), [_key(partition, key) for key in runs])
         segments = [_key(partition, terms_key(key)) for key in runs if kind_of(key) == "s"]
         return consumed + self._table.batch_write((), segments) if segments else consumed

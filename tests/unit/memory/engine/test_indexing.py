@@ -11,7 +11,7 @@ from core.llm.embedder import FloatArray
 from core.llm.hashing import HashingEmbedder
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.index.nearest import Nearest
-from core.memory.index.partition import SEGMENT_ROWS
+from core.memory.index.partition import SEGMENT_ROWS, IndexPartition
 from core.memory.parts import Options, Parts, Tables
 from core.testing.clock import FakeClock
 from core.testing.table import FakeTable
@@ -156,3 +156,13 @@ def test_what_is_found_elsewhere_is_read_by_a_process_that_knows_nothing_of_the_
             message = found[0].message
             assert (message.session_id, message.role, message.speaker) == ("s1", "user", "Ada")
             engine.build_context(QUESTION, "ada")
+
+
+def test_a_run_may_be_named_twice_to_be_deleted() -> None:
+    """As one that a segment was known to hold, and that was read again since."""
+    tables = fake_tables()
+    with engine_over(tables) as engine:
+        engine.import_messages("ada", conversation("ada", 3))
+    keys = _runs(tables, "e")
+    IndexPartition(tables.embeddings).delete("ada", [*keys, *keys])
+    assert _runs(tables, "e") == []
