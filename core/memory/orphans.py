@@ -16,10 +16,9 @@ from core.aws.table import query_pages
 from core.clock import Clock
 from core.memory import keys
 from core.memory.catching_up import Catching, CaughtUp
-from core.memory.chunks import user_chunks
+from core.memory.chunks import user_chunk, user_chunks
 from core.memory.index.block import NEVER
 from core.memory.index.copies import Copies
-from core.memory.index.items import MessageItems
 from core.memory.index.partition import LOG, TERMS, IndexPartition, Read, kind_of
 from core.memory.index.writer import IndexWriter
 from core.memory.schema import USER_TIME_INDEX
@@ -82,14 +81,14 @@ class Repaired:
 
 @dataclass(frozen=True)
 class _Found:
-    """The sort keys by what is the matter with them."""
+    """The sort keys by what is the matter with them; of dead items their partition as well."""
 
     messages: int
     unindexed: frozenset[str]
     bare: frozenset[str]
     no_item: frozenset[str]
     dead_rows: frozenset[str]
-    dead_items: frozenset[str]
+    dead_items: frozenset[tuple[str, str]]
     damaged: tuple[str, ...]
     consumed: Consumed
 
@@ -107,7 +106,6 @@ class Auditor:
         store: ConversationStore,
         writer: IndexWriter,
         copies: Copies,
-        items: MessageItems,
         catching: Catching,
         model: tuple[str, int],
         clock: Clock,
@@ -117,7 +115,6 @@ class Auditor:
         self._store = store
         self._writer = writer
         self._copies = copies
-        self._items = items
         self._catching = catching
         self._model = model
         self._clock = clock
@@ -144,10 +141,11 @@ class Auditor:
         consumed = self._partition.delete(user_id, sorted(_damaged_runs(found.damaged)))
         # What this process knows of the damaged runs would hide that they are to be made again.
         self._copies.drop(user_id)
-        if found.dead_rows:
-            consumed += self._writer.remove(user_id, sorted(found.dead_rows))
-        if found.dead_items:
-            consumed += self._items.delete(user_id, sorted(found.dead_items))
+        # A damaged removal hid entries of messages that are gone.
+        shown = self._look(user_id) if found.damaged else found
+        if found.damaged:
+            consumed += shown.consumed
+        consumed += self._remove_dead(user_id, shown)
         parts, cost = self._parts(user_id, delete=True)
         again = self._catching.index_places(user_id, sorted(found.no_item))
         done = self._catching.catch_up(user_id, each=each)
@@ -162,12 +160,20 @@ class Auditor:
     def remove_orphans(self, user_id: str) -> Consumed:
         """Removes only what belongs to messages that are gone."""
         found = self._look(user_id)
-        consumed = found.consumed
+        consumed = found.consumed + self._remove_dead(user_id, found)
+        return consumed + self._parts(user_id, delete=True)[1]
+
+    def _remove_dead(self, user_id: str, found: _Found) -> Consumed:
+        consumed = NOTHING
         if found.dead_rows:
             consumed += self._writer.remove(user_id, sorted(found.dead_rows))
         if found.dead_items:
-            consumed += self._items.delete(user_id, sorted(found.dead_items))
-        return consumed + self._parts(user_id, delete=True)[1]
+            dead = [
+                {"user_chunk": chunk, "embedding_id": place}
+                for chunk, place in sorted(found.dead_items)
+            ]
+            consumed += self._grounds.embeddings.batch_write((), dead)
+        return consumed
 
     def _parts(self, user_id: str, *, delete: bool) -> tuple[int, Consumed]:
         sweep = Sweep(self._grounds, self._writer, Scope(user_id), delete=delete)
@@ -181,7 +187,8 @@ class Auditor:
         known = words.by_key.keys() | _damaged_runs(words.damaged)
         lost = [f"{key}: Its terms are gone." for key in terms if key not in known]
         rows = self._rows(read)
-        items, cost = self._item_places(user_id)
+        stored, cost = self._item_keys(user_id)
+        items = {place for chunk, place in stored if chunk == user_chunk(user_id, place)}
         listed, listing = self._listed(user_id)
         gone, asking = self._gone(user_id, (set(rows) | items) - listed)
         standing = (set(rows) | listed) - gone
@@ -193,7 +200,12 @@ class Auditor:
             bare=frozenset(bare),
             no_item=frozenset((set(rows) & standing) - items),
             dead_rows=frozenset(set(rows) & gone),
-            dead_items=frozenset(items & gone),
+            # One in a partition that is not its own is found by nobody.
+            dead_items=frozenset(
+                (chunk, place)
+                for chunk, place in stored
+                if place in gone or chunk != user_chunk(user_id, place)
+            ),
             damaged=(*read.damaged, *words.damaged, *lost),
             consumed=in_turn(
                 (read.consumed, words.consumed, cost, listing, asking, looking, reading)
@@ -215,14 +227,15 @@ class Auditor:
                     found[block.place(n)] = bool(block.coded[n]) and comparable
         return found
 
-    def _item_places(self, user_id: str) -> tuple[set[str], Consumed]:
-        found: set[str] = set()
+    def _item_keys(self, user_id: str) -> tuple[set[tuple[str, str]], Consumed]:
+        found: set[tuple[str, str]] = set()
         consumed = NOTHING
         for chunk in user_chunks(user_id):
             query = Query(chunk, attributes=("embedding_id", "ttl"), consistent=True)
             for page in query_pages(self._grounds.embeddings, query):
                 consumed += page.consumed
-                found |= {str(i["embedding_id"]) for i in page.items if not self._expired(i)}
+                places = (str(i["embedding_id"]) for i in page.items if not self._expired(i))
+                found |= {(chunk, place) for place in places}
         return found, consumed
 
     def _listed(self, user_id: str) -> tuple[set[str], Consumed]:

@@ -132,7 +132,6 @@ class Parts(AbstractContextManager["Parts"]):
             self.store,
             self.writer,
             self.copies,
-            self.items,
             self.catching,
             model,
             clock,

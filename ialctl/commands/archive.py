@@ -11,6 +11,7 @@ from ialctl.command import command
 from ialctl.context import AppContext
 
 if TYPE_CHECKING:
+    from core.memory.archives import Archive
     from core.memory.archiving import Archived, Wish
 
 EXAMPLES = (
@@ -53,18 +54,22 @@ def _run(context: AppContext, wish: Wish) -> Archived:
 
     with open_parts(context.settings, context.session, context.clock) as parts:
         archives = open_archives(context.session, context.settings.project)
-        return parts.archiver.run(
-            archives,
-            wish,
-            each=lambda one: context.output.note(f"{one.key}: {one.messages} messages"),
-        )
+
+        def each(one: Archive) -> None:
+            if not wish.dry_run:
+                context.output.note(f"Session '{one.session_id:.60}' is written.")
+
+        return parts.archiver.run(archives, wish, each=each)
 
 
 def _show(context: AppContext, wish: Wish, done: Archived) -> None:
     from ialctl.output import plain
 
     verb = "would be archived" if wish.dry_run else "archived"
-    lines = [f"{one.key}  {one.messages} messages, {one.bytes} bytes" for one in done.archives]
+    lines = [f"{one.key}  {one.messages} messages" for one in done.archives]
+    if not wish.dry_run:
+        sizes = [one.bytes for one in done.archives]
+        lines = [f"{line}, {size} bytes" for line, size in zip(lines, sizes, strict=True)]
     lines.append(
         f"{len(done.archives)} sessions with {done.messages} messages {verb}, "
         f"{done.removed} messages removed from the tables"

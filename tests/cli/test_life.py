@@ -171,6 +171,15 @@ def test_old_sessions_go_to_the_bucket_and_come_back(
     assert list(Archives(bucket).keys("ada")) == []
 
 
+def test_what_would_be_archived_has_no_size_yet(cli: MemoryCli, bucket: BucketObjects) -> None:
+    """Nor is it told as written; what is archived has and is, a line each."""
+    arguments = ("archive", "--user", "ada", "--older-than-days", "0", "--yes")
+    planned, done = cli(*arguments, "--dry-run"), cli(*arguments)
+    assert "bytes" not in planned.out
+    assert "written" not in planned.err
+    assert done.out.count("bytes") == done.err.count("written") == planned.out.count("gz") == 4
+
+
 def test_without_a_bucket_nothing_is_archived(cli: MemoryCli, cloudformation: None) -> None:
     """It says what to deploy, and every message stays."""
     answer = cli("archive", "--user", "ada", "--older-than-days", "0", "--yes")

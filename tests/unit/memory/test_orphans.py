@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import EndpointUnreachableError
 from core.memory import keys
+from core.memory.chunks import user_chunks
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.index.partition import TERMS, partition_of
 from core.memory.model import Message
@@ -125,6 +126,40 @@ def test_damaged_segments_are_made_again_from_the_history(
     with engine_over(tables) as fresh:
         assert fresh.memory.get_user_stats("ada").messages == 300
         assert fresh.build_context(MESSAGES[3].content, "ada").missing == ()
+
+
+def test_a_damaged_removal_is_made_good_at_once(
+    engine: OptimizedContextEngine, tables: Tables
+) -> None:
+    """What it hid is shown once it is deleted; one repair removes that too."""
+    assert isinstance(tables.embeddings, FakeTable)
+    engine.forget_session("ada", MESSAGES[-1].session_id, wait=False)
+    removals = [
+        item
+        for item in tables.embeddings.all_items()
+        if item["user_chunk"] == partition_of("ada") and "#x" in str(item["embedding_id"])
+    ]
+    assert removals
+    for item in removals:
+        tables.embeddings.put({**item, "rows": item["rows"][:-7]})
+    assert auditor(engine).check("ada").damaged
+    auditor(engine).repair("ada")
+    assert not auditor(engine).check("ada").any
+
+
+def test_a_vector_in_the_partition_of_others_is_removed(
+    engine: OptimizedContextEngine, tables: Tables
+) -> None:
+    """Where it stands, not where it should; the right one beside it stays."""
+    assert isinstance(tables.embeddings, FakeTable)
+    item = next(i for i in tables.embeddings.all_items() if "vector_compressed" in i)
+    others = next(c for c in user_chunks("ada") if c != item["user_chunk"])
+    tables.embeddings.put({**item, "user_chunk": others})
+    tables.embeddings.put({**item, "embedding_id": "no#time"})
+    found = auditor(engine).check("ada")
+    assert (found.orphaned_vectors, found.without_item) == (2, 0)
+    auditor(engine).repair("ada")
+    assert not auditor(engine).check("ada").any
 
 
 def test_parts_of_a_message_never_finished_are_removed_after_a_while(
