@@ -141,11 +141,7 @@ class Auditor:
         consumed = self._partition.delete(user_id, sorted(_damaged_runs(found.damaged)))
         # What this process knows of the damaged runs would hide that they are to be made again.
         self._copies.drop(user_id)
-        # A damaged removal hid entries of messages that are gone.
-        shown = self._look(user_id) if found.damaged else found
-        if found.damaged:
-            consumed += shown.consumed
-        consumed += self._remove_dead(user_id, shown)
+        consumed += self._remove_dead(user_id, found)
         parts, cost = self._parts(user_id, delete=True)
         again = self._catching.index_places(user_id, sorted(found.no_item))
         done = self._catching.catch_up(user_id, each=each)

@@ -261,7 +261,7 @@ def test_a_message_of_a_time_to_come_was_written_by_now(clock: FakeClock) -> Non
         parts.store.append(Message("ada", "s", "late", now_us * 2, "user", "From afar."))
         begin_s = clock.time()
         assert engine.forget_user("ada").removed["messages"] == 3
-        assert clock.time() - begin_s >= MAX_AGE_S
+        assert MAX_AGE_S <= clock.time() - begin_s <= MAX_AGE_S + 10
 
 
 def test_nothing_to_forget_is_said(engine: OptimizedContextEngine) -> None:

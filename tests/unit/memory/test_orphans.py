@@ -131,7 +131,7 @@ def test_damaged_segments_are_made_again_from_the_history(
 def test_a_damaged_removal_is_made_good_at_once(
     engine: OptimizedContextEngine, tables: Tables
 ) -> None:
-    """What it hid is shown once it is deleted; one repair removes that too."""
+    """One repair leaves nothing that it may have hidden."""
     assert isinstance(tables.embeddings, FakeTable)
     engine.forget_session("ada", MESSAGES[-1].session_id, wait=False)
     removals = [
