@@ -33,12 +33,12 @@ class ContextCache(AbstractContextManager["ContextCache"]):
     def __init__(
         self,
         cache: TieredCache[Context],
-        model: str,
+        source: str,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`model`: contexts of another embedding model are other contexts."""
+        """`source`: by which model of which tables; contexts of another are other contexts."""
         self._cache = cache
-        self._model = model
+        self._source = source
         self._clock = clock
         cache.start()
 
@@ -60,7 +60,7 @@ class ContextCache(AbstractContextManager["ContextCache"]):
             made.append(build())
             return made[0] if not made[0].missing else None
 
-        found = self._cache.get_or_load(_key(self._model, question), load)
+        found = self._cache.get_or_load(_key(self._source, question), load)
         if made:
             return made[0]
         if found is None:
@@ -94,18 +94,18 @@ class ContextCache(AbstractContextManager["ContextCache"]):
 
 
 def open_context_cache(
-    url: str, project: str, model: str, ttl_s: float, clock: Clock = SYSTEM_CLOCK
+    url: str, project: str, source: str, ttl_s: float, clock: Clock = SYSTEM_CLOCK
 ) -> ContextCache:
     """A cache at a Redis; sends nothing yet.
 
     Raises:
         SettingsError: the URL is not one of a Redis.
     """
-    # One space for all models: what is written of a user ends the contexts of each.
+    # One space for all sources: what is written of a user ends the contexts of each.
     space = Namespace(project, KIND)
     tier = RedisTier(space, Link(url), clock=clock)
     cache = TieredCache(_ContextCodec(), 0, tier, ttl_s=ttl_s, clock=clock)
-    return ContextCache(cache, model, clock)
+    return ContextCache(cache, source, clock)
 
 
 def user_tag(user_id: str) -> str:
@@ -113,10 +113,10 @@ def user_tag(user_id: str) -> str:
     return f"user:{user_id}"
 
 
-def _key(model: str, question: tuple[str, str, str | None, int]) -> Key:
+def _key(source: str, question: tuple[str, str, str | None, int]) -> Key:
     query, user_id, session_id, budget = question
     # Of a question whatever it holds: half of a surrogate pair is no JSON.
-    asked = repr((model, query, session_id, budget)).encode(errors="surrogatepass")
+    asked = repr((source, query, session_id, budget)).encode(errors="surrogatepass")
     digest = hashlib.sha256(asked).hexdigest()
     return Key(f"{user_id}/{digest}", frozenset({user_tag(user_id)}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -59,7 +60,10 @@ class Tables:
 
 @dataclass(frozen=True)
 class Options:
-    """What an engine may be told: see the settings of the same names for what each means."""
+    """What an engine may be told: see the settings of the same names for what each means.
+
+    `where` names the tables' home: contexts of another's are other contexts in Redis.
+    """
 
     keep_days: float | None = 365
     token_budget: int = 2000
@@ -68,6 +72,7 @@ class Options:
     redis_url: str | None = None
     context_cache_s: float = 300.0
     project: str = "ial"
+    where: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
@@ -197,6 +202,9 @@ def open_parts(
         (open_table(session, legacy_cache_schema(settings.project), clock),),
     )
     chosen = embedder or open_embedder(settings, session, clock)
+    options = Options.of(settings)
+    if settings.redis_url is not None:
+        options = dataclasses.replace(options, where=session.where)
     if settings.vector_search == "native":
         native = NativeVectors(
             session.client("dynamodb"),
@@ -205,14 +213,14 @@ def open_parts(
             chosen.dimensions,
             clock,
         )
-        return Parts(tables, chosen, Options.of(settings), clock, native=native)
-    return Parts(tables, chosen, Options.of(settings), clock)
+        return Parts(tables, chosen, options, clock, native=native)
+    return Parts(tables, chosen, options, clock)
 
 
 def _context_cache(options: Options, model: tuple[str, int], clock: Clock) -> ContextCache | None:
     if options.redis_url is None:
         return None
-    name = f"{model[0]}/{model[1]}"
+    source = f"{model[0]}/{model[1]} at {options.where}"
     return open_context_cache(
-        options.redis_url, options.project, name, options.context_cache_s, clock
+        options.redis_url, options.project, source, options.context_cache_s, clock
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import re
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from core.aws.session import AwsSession
 from core.memory.context_cache import open_context_cache
 from core.memory.context_engine_optimized import OptimizedContextEngine
-from core.memory.parts import Options
+from core.memory.parts import Options, open_parts
+from core.settings import Settings
 from core.testing.table import FakeTable
 from tests.engines import engine_over, fake_tables
 from tests.redis_server import RedisServer
@@ -112,6 +115,27 @@ def test_of_a_forgotten_user_no_text_lies_in_redis(redis_server: RedisServer) ->
         assert told == [*USERS, "bob#"]
         assert other.get_or_build((QUESTION, "bob#1", "s", 1), lambda: built["ada"]).cached
         assert not other.get_or_build((QUESTION, "bob*", "s", 1), lambda: built["ada"]).cached
+
+
+def test_tables_elsewhere_have_contexts_of_their_own(
+    redis_server: RedisServer, settings: Settings, aws: AwsSession
+) -> None:
+    """One Redis and one project at two targets: neither answers with what the other holds."""
+    shared = dataclasses.replace(settings, redis_url=redis_server.url)
+    elsewhere = dataclasses.replace(
+        shared, target="aws", region="us-east-1", endpoint_url="http://127.0.0.1:9"
+    )
+    with (
+        open_parts(shared, aws) as one,
+        open_parts(elsewhere, AwsSession(elsewhere)) as other,
+        engine_over(fake_tables(), options=_options(redis_server)) as engine,
+    ):
+        assert one.contexts is not None
+        assert other.contexts is not None
+        built = engine.build_context(QUESTION, "ada", "s")
+        for contexts in (one.contexts, other.contexts):
+            assert not contexts.get_or_build((QUESTION, "ada", "s", 1), lambda: built).cached
+            assert contexts.get_or_build((QUESTION, "ada", "s", 1), lambda: built).cached
 
 
 def test_a_redis_that_does_not_answer_is_in_the_receipt(redis_server: RedisServer) -> None:
