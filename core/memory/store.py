@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from core.aws.capacity import NOTHING, Consumed, in_turn, side_by_side
+from core.aws.capacity import NOTHING, Consumed
 from core.aws.codec import Item
-from core.aws.requests import Key, KeyRange, Query, equals
-from core.aws.table import Page, Table, batches, query_pages
+from core.aws.requests import Key, Query, equals
+from core.aws.table import Page, Table, query_pages
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import ConditionFailedError, UsageError
 from core.memory import keys
-from core.memory.items import READ_ATTRIBUTES, StoredMessage, from_item, part_prefix, to_items
+from core.memory.days import Days, in_order
+from core.memory.fetching import Fetching
+from core.memory.items import READ_ATTRIBUTES, StoredMessage, part_prefix, to_items
 from core.memory.model import Appended, Message, Messages, Placed, Preview, Previews, content_hash
 from core.memory.recent import RecentWrites
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
@@ -24,13 +26,9 @@ from core.memory.workers import Workers
 WORKERS = 16
 MAX_PAGES = 50
 """Index pages that one read follows before it says that it is not complete."""
-_DENSE = 4
-"""From so many messages of a day on, a range of it is read in place of each by itself."""
 _PLACE = re.compile(r"[0-9]{16}#")
 # An index page holds other tenants' entries and expired ones too: ask for a few more.
 _SPARE = 5
-# Index entries read at once to learn the days of a user.
-_DAYS_PAGE = 1000
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,6 +49,8 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         self._clock = clock
         self._pool = Workers(workers, thread_name_prefix="history")
         self._recent = RecentWrites(clock)
+        self._fetching = Fetching(history, self._pool, clock)
+        self._days = Days(history, self._fetching, self._pool)
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
@@ -190,7 +190,7 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             limit=limit + _SPARE,
             attributes=("user_date", "timestamp_type"),
         )
-        return self._newest(query, lambda _: True, mine, limit, self._fetch_by_day)
+        return self._newest(query, lambda _: True, mine, limit, self._fetching.by_day)
 
     def read_latest(self, user_id: str, limit: int) -> Previews:
         """The newest messages of a user as one request to an index brings them, newest first.
@@ -258,7 +258,7 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             return Placed((), NOTHING)
         page = self._table.batch_get(entries, attributes=READ_ATTRIBUTES)
         living = [item for item in page.items if not self._expired(item.get("ttl"))]
-        messages, consumed = self._whole(living, page.consumed)
+        messages, consumed = self._fetching.whole(living, page.consumed)
         standing = (str(item["timestamp_type"]) for item in living)
         return Placed(tuple(zip(standing, messages, strict=True)), consumed)
 
@@ -283,7 +283,7 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             attributes=("user_date", "timestamp_type"),
         )
         return self._newest(
-            query, lambda e: e["user_date"].startswith(prefix), mine, limit, self._fetch_dense
+            query, lambda e: e["user_date"].startswith(prefix), mine, limit, self._fetching.dense
         )
 
     def read_all(self, user_id: str, *, oldest_first: bool = False) -> Iterator[Messages]:
@@ -298,72 +298,14 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         keys.check_user(user_id)
         mine = self._recent.of(lambda m: m.user_id == user_id and self._alive(m))
         seen = {_identity(message) for message in mine}
-        own = Messages(tuple(_in_order(mine, oldest_first=oldest_first)), NOTHING)
+        own = Messages(tuple(in_order(mine, oldest_first=oldest_first)), NOTHING)
         if mine and not oldest_first:
             yield own
-        for days, cost in self._days_from(user_id, oldest_first=oldest_first):
-            if not days:
-                yield Messages((), cost)
-            consumed = cost
-            for messages, read in self._day_pages(days, oldest_first=oldest_first):
-                fresh = tuple(m for m in messages if _identity(m) not in seen)
-                yield Messages(fresh, consumed + read)
-                consumed = NOTHING
+        for messages, cost in self._days.messages(user_id, oldest_first=oldest_first):
+            fresh = (m for m in messages if self._alive(m) and _identity(m) not in seen)
+            yield Messages(tuple(in_order(fresh, oldest_first=oldest_first)), cost)
         if mine and oldest_first:
             yield own
-
-    def _days_from(
-        self, user_id: str, *, oldest_first: bool
-    ) -> Iterator[tuple[list[str], Consumed]]:
-        if not oldest_first:
-            yield from self._days(user_id)
-            return
-        chunks = list(self._days(user_id))
-        days = [day for some, _ in chunks for day in some]
-        yield days[::-1], in_turn(cost for _, cost in chunks)
-
-    def _days(self, user_id: str) -> Iterator[tuple[list[str], Consumed]]:
-        before_us = keys.LATEST_US
-        while before_us >= 0:
-            query = Query(
-                user_id,
-                KeyRange(high=before_us),
-                index=USER_TIME_INDEX,
-                ascending=False,
-                limit=_DAYS_PAGE,
-                attributes=("user_date",),
-            )
-            page = self._table.query(query)
-            days = list(dict.fromkeys(entry["user_date"] for entry in page.items))
-            yield days, page.consumed
-            if page.next_key is None or not days:
-                return
-            # The day at the page's end is read whole: what the index holds more of it is skipped.
-            before_us = keys.day_start_us(days[-1]) - 1
-
-    def _day_pages(
-        self, days: Sequence[str], *, oldest_first: bool
-    ) -> Iterator[tuple[list[Message], Consumed]]:
-        for some in batches(days, WORKERS):
-            queries = [
-                Query(day, ascending=oldest_first, attributes=READ_ATTRIBUTES) for day in some
-            ]
-            firsts = list(self.each(self._table.query, queries))
-            cost = side_by_side(page.consumed for page in firsts)
-            for query, first in zip(queries, firsts, strict=True):
-                page = first
-                yield self._living(page, cost, oldest_first=oldest_first)
-                cost = NOTHING
-                while page.next_key is not None:
-                    page = self._table.query(query, page.next_key)
-                    yield self._living(page, page.consumed, oldest_first=oldest_first)
-
-    def _living(
-        self, page: Page, cost: Consumed, *, oldest_first: bool
-    ) -> tuple[list[Message], Consumed]:
-        messages, consumed = self._whole(page.items, cost)
-        living = (m for m in messages if self._alive(m))
-        return _in_order(living, oldest_first=oldest_first), consumed
 
     def _newest(
         self,
@@ -387,7 +329,7 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             complete = live >= limit or page.next_key is None
             if complete:
                 break
-        return Messages(tuple(_in_order(found.values())[:limit]), consumed, complete)
+        return Messages(tuple(in_order(found.values())[:limit]), consumed, complete)
 
     def _some_pages(self, query: Query) -> Iterator[Page]:
         page = self._table.query(query)
@@ -399,84 +341,11 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
             page = self._table.query(dataclasses.replace(query, limit=1000), page.next_key)
             yield page
 
-    def _fetch(self, entries: Sequence[Key]) -> tuple[list[Message], Consumed]:
-        if not entries:
-            return [], NOTHING
-        wanted = [dict(entry) for entry in entries]
-        page = self._table.batch_get(wanted, attributes=READ_ATTRIBUTES)
-        return self._whole(page.items, page.consumed)
-
-    def _fetch_dense(self, entries: Sequence[Key]) -> tuple[list[Message], Consumed]:
-        """A session's messages stand mostly side by side: read as ranges, and what is not in them
-        one by one. A range is read no further than twice what is wanted of it."""
-        wanted = {(str(e["user_date"]), str(e["timestamp_type"])) for e in entries}
-        by_day = {day: sorted(p for d, p in wanted if d == day) for day in {d for d, _ in wanted}}
-        queries = [
-            Query(
-                day,
-                KeyRange(places[0], places[-1]),
-                ascending=False,
-                limit=2 * len(places),
-                attributes=READ_ATTRIBUTES,
-            )
-            for day, places in by_day.items()
-            if len(places) >= _DENSE
-        ]
-        pages = list(self.each(self._table.query, queries))
-        items = [i for page in pages for i in page.items if _place(i) in wanted]
-        cost = side_by_side(page.consumed for page in pages)
-        messages, consumed = self._whole(items, cost)
-        left = wanted - set(map(_place, items))
-        rest, more = self._fetch([{"user_date": d, "timestamp_type": p} for d, p in left])
-        return [*messages, *rest], consumed + more
-
-    def _fetch_by_day(self, entries: Sequence[Key]) -> tuple[list[Message], Consumed]:
-        # A range of a day costs its size; single items cost half a unit each, however small.
-        bounds: dict[str, tuple[str, str]] = {}
-        for entry in entries:
-            day, place = entry["user_date"], entry["timestamp_type"]
-            low, high = bounds.get(day, (place, place))
-            bounds[day] = (min(low, place), max(high, place))
-        queries = [
-            Query(day, KeyRange(low, high), attributes=READ_ATTRIBUTES)
-            for day, (low, high) in bounds.items()
-        ]
-        parts = list(self.each(self._partition, queries))
-        messages = [message for found, _ in parts for message in found]
-        return messages, side_by_side(consumed for _, consumed in parts)
-
-    def _partition(self, query: Query) -> tuple[list[Message], Consumed]:
-        pages = list(query_pages(self._table, query))
-        items = [item for page in pages for item in page.items]
-        return self._whole(items, in_turn(page.consumed for page in pages))
-
-    def _whole(
-        self, items: Sequence[Mapping[str, Any]], consumed: Consumed
-    ) -> tuple[list[Message], Consumed]:
-        large = NOTHING
-        messages = []
-        for item in items:
-            if "content_parts" in item and self._expired(item.get("ttl")):
-                continue  # its parts may be gone already
-            parts, cost = self._parts(item) if "content_parts" in item else ([], NOTHING)
-            large += cost
-            messages.append(from_item(item, parts))
-        return messages, consumed + large
-
-    def _parts(self, head: Mapping[str, Any]) -> tuple[list[bytes], Consumed]:
-        partition = keys.parts_partition(head["user_id"], head["message_id"])
-        query = Query(
-            partition, KeyRange(prefix=part_prefix(head)), attributes=("part",), consistent=True
-        )
-        pages = list(query_pages(self._table, query))
-        parts = [item["part"] for page in pages for item in page.items]
-        return parts, in_turn(page.consumed for page in pages)
-
     def _alive(self, message: Message) -> bool:
         return not self._expired(message.expires_at)
 
     def _expired(self, expires_at: int | None) -> bool:
-        return expires_at is not None and expires_at <= self._clock.time()
+        return self._fetching.expired(expires_at)
 
 
 def _preview(entry: Mapping[str, Any]) -> Preview:
@@ -498,17 +367,9 @@ def _own(message: Message, place: str) -> Preview:
     return Preview(place, m.timestamp_us, m.role, m.content, False, m.expires_at, m)
 
 
-def _place(item: Mapping[str, Any]) -> tuple[str, str]:
-    return str(item["user_date"]), str(item["timestamp_type"])
-
-
 def _same(existing: Mapping[str, Any], message: Message) -> bool:
     return bool(existing.get("message_id") == message.message_id)
 
 
 def _identity(message: Message) -> tuple[str, int, str]:
     return message.message_id, message.timestamp_us, message.role
-
-
-def _in_order(messages: Iterable[Message], *, oldest_first: bool = False) -> list[Message]:
-    return sorted(messages, key=lambda m: (m.timestamp_us, m.message_id), reverse=not oldest_first)
