@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.memory.context import UNKNOWN, Candidate, Candidates
-from core.memory.index.copy import RowView, UserIndex, message_of
+from core.memory.index.copy import UserIndex
 from core.memory.index.fusion import Ranking
+from core.memory.index.row_views import RowView, message_of
 from core.memory.model import Message, Preview, Previews
 
 SESSION_MESSAGES = 20

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,22 +20,18 @@ from core.memory.index.block import NEVER, Block, Postings, Voice
 from core.memory.index.codes import code_bytes, estimates
 from core.memory.index.corpus import Corpus
 from core.memory.index.known import Known, KnownVectors, Text
-from core.memory.index.partition import LOG
+from core.memory.index.numbered import Numbered
+from core.memory.index.position import Position
+from core.memory.index.row_views import RowArray, RowView, neighbours
 from core.memory.index.rows import Indexed, Rows
 from core.memory.index.terms_in_memory import TermLists
 from core.memory.index.words import hashed, voice_terms
 from core.memory.keys import MICROSECONDS, decoded, encoded
-from core.memory.model import Message
 from core.memory.terms import date_words, terms
-
-T = TypeVar("T", bound=Hashable)
 
 LAG_US = 300 * MICROSECONDS
 """Longer than an index, or a read that is not consistent, lags behind in any good hour, and than
 clocks are apart whose signatures AWS accepts."""
-OVERLAP_BYTES = 3000
-"""With the token and a save that is new, it fits into the half read unit that asking costs."""
-_OVERLAP_RUNS = 32
 _GROW = 64
 _ROLES = 256
 _DAY_US = 86_400 * MICROSECONDS
@@ -46,41 +41,25 @@ _ROW_BYTES = 140
 _BASE_BYTES = 16_384
 _GONE = -1
 
-RowArray = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class RowView:
-    """What a row says of its message."""
-
-    row: int
-    place: str
-    timestamp_us: int
-    session_id: str
-    voice: Voice
-
 
 class UserIndex:
     """The rows of one user, comparable with vectors of one model. Not safe by itself: hold `lock`.
 
-    `whole` says that all that stood in the table was read; `last` is the highest key seen of it.
+    `whole` says that all that stood in the table was read, `position` how far.
     """
 
     def __init__(self, user_id: str, model: str, dimensions: int) -> None:
         self.lock = threading.RLock()
         self.loading = threading.Lock()
         self.user_id = user_id
-        self.newest_us = 0
         self._model = (model, dimensions)
+        self.position = Position()
         self.whole = False
         self.complete = True
-        self.last: str | None = None
-        self.token: str | None = None
         self.read_at_s = 0.0
         self.suspected_at_s = -math.inf
         self.damaged: tuple[str, ...] = ()
         self.foreign_model: str | None = None
-        self.tail: dict[str, int] = {}
         self.unsealed: dict[str, Rows] = {}
         self.leftover: set[str] = set()
         self.terms_missing: dict[str, npt.NDArray[np.int64]] = {}
@@ -102,10 +81,8 @@ class UserIndex:
         }
         self._places: dict[int | str, int] = {}
         self._roles: dict[str, int] = {}
-        self._voices: dict[Voice, int] = {}
-        self._voice_names: list[Voice] = []
-        self._sessions: dict[str, int] = {}
-        self._session_names: list[str] = []
+        self._voices: Numbered[Voice] = Numbered()
+        self._sessions: Numbered[str] = Numbered()
         self._suffixes: dict[int, str] = {}
         self._days: dict[int, tuple[int, ...]] = {}
         self._beside: tuple[int, int, RowArray, RowArray] | None = None
@@ -130,7 +107,7 @@ class UserIndex:
     @property
     def voices(self) -> tuple[Voice, ...]:
         """Who speaks, by the numbers in `voice_of`."""
-        return tuple(self._voice_names)
+        return tuple(self._voices.things)
 
     def alive(self, now_s: float) -> npt.NDArray[np.bool_]:
         """Which rows stand for a message that is there and has not expired."""
@@ -145,7 +122,7 @@ class UserIndex:
 
     def session_rows(self, session_id: str) -> npt.NDArray[np.int64]:
         """The rows of a session, in no order."""
-        number = self._sessions.get(session_id)
+        number = self._sessions.known(session_id)
         if number is None:
             return np.zeros(0, np.int64)
         return np.nonzero(self.column("session_of") == number)[0]
@@ -161,13 +138,13 @@ class UserIndex:
             row,
             self.place(row),
             int(self._columns["times"][row]),
-            self._session_names[self._columns["session_of"][row]],
-            self._voice_names[self._columns["voice_of"][row]],
+            self._sessions.things[self._columns["session_of"][row]],
+            self._voices.things[self._columns["voice_of"][row]],
         )
 
     def place(self, row: int) -> str:
         """The sort key of a row's message."""
-        role = self._voice_names[self._columns["voice_of"][row]].role
+        role = self._voices.things[self._columns["voice_of"][row]].role
         key = f"{int(self._columns['times'][row]):016d}#{encoded(role)}"
         suffix = self._suffixes.get(row)
         return f"{key}#{suffix}" if suffix else key
@@ -219,27 +196,6 @@ class UserIndex:
             self.version += 1
             self._add_terms(where, postings)
 
-    def has_read(self, runs: Iterable[tuple[str, int]]) -> None:
-        """Notes keys of the log that were read, with their bytes."""
-        self.tail.update(runs)
-        self.tail = {key: self.tail[key] for key in sorted(self.tail)[-_OVERLAP_RUNS:]}
-
-    @property
-    def asked_after(self) -> str | None:
-        """The key after which is to be asked for what is new; None: nothing was read yet.
-
-        It lies before the last one: of two processes that write at once, the key of the one that
-        comes second may be the lower one, be it that its clock is behind.
-        """
-        if self.last is None:
-            return None
-        room = OVERLAP_BYTES
-        for key in sorted(self.tail, reverse=True):
-            room -= self.tail[key]
-            if room < 0:
-                return key
-        return LOG if len(self.tail) < _OVERLAP_RUNS else min(self.tail)
-
     def begin_pass(self) -> None:
         """All that stands in the table is going to be applied."""
         self._pass += 1
@@ -271,9 +227,9 @@ class UserIndex:
         for row in range(self._count):
             self.known.drop(row)
         self.vectors = KnownVectors(self._model[1])
-        for held in (self.tail, self.unsealed, self.leftover, self.terms_missing):
+        for held in (self.unsealed, self.leftover, self.terms_missing):
             held.clear()
-        self.last = None
+        self.position.begin_anew()
         self.version += 1
 
     def cosines(self, query: FloatArray) -> FloatArray:
@@ -292,13 +248,13 @@ class UserIndex:
         alive = self.alive(now_s)
         living = int(alive.sum())
         if self._beside is None or self._beside[:2] != (self.version, living):
-            before, after = _neighbours(self.column("session_of"), self.column("times"), alive)
+            before, after = neighbours(self.column("session_of"), self.column("times"), alive)
             self._beside = (self.version, living, before, after)
         return Corpus(
             lengths=self.column("lengths"),
             times=self.column("times"),
             voice_of=self.column("voice_of"),
-            voice_terms=voice_terms(self._voice_names),
+            voice_terms=voice_terms(self._voices.things),
             previous=self._beside[2],
             following=self._beside[3],
             alive=alive,
@@ -308,7 +264,7 @@ class UserIndex:
     def _placed(self, block: Block, stamp: int, *, said_anew: bool) -> npt.NDArray[np.int64]:
         """Rows made for a block; -1 where a newer run, or the same row, stands already."""
         voices = [self._voice(voice) for voice in block.voices]
-        sessions = [_number(s, self._sessions, self._session_names) for s in block.sessions]
+        sessions = [self._sessions.number(session) for session in block.sessions]
         keys = self._keys(block)
         # Where a block names a place twice, the later row holds.
         last = dict(zip(keys, range(len(keys)), strict=True))
@@ -422,7 +378,7 @@ class UserIndex:
 
     def _voice(self, voice: Voice) -> int:
         self._roles.setdefault(voice.role, len(self._roles))
-        return _number(voice, self._voices, self._voice_names)
+        return self._voices.number(voice)
 
     def _keys(self, block: Block) -> list[int | str]:
         """What each row's place is known by: a number, which is small, or else its sort key."""
@@ -439,37 +395,3 @@ class UserIndex:
         if plain is None or number is None or number >= _ROLES:
             return place
         return int(plain["time"]) * _ROLES + number
-
-
-def message_of(user_id: str, view: RowView, text: Text) -> Message:
-    """The message of a row and its text; the content ends where the text does."""
-    return Message(
-        user_id,
-        view.session_id,
-        text.message_id,
-        view.timestamp_us,
-        view.voice.role,
-        text.content,
-        text.metadata,
-    )
-
-
-def _neighbours(
-    session_of: RowArray, times: npt.NDArray[np.int64], alive: npt.NDArray[np.bool_]
-) -> tuple[RowArray, RowArray]:
-    """The rows before and after each in its session, in order of time; -1: there is none."""
-    rows = np.nonzero(alive)[0]
-    order = rows[np.lexsort((times[rows], session_of[rows]))]
-    same = session_of[order][1:] == session_of[order][:-1]
-    before = np.full(len(times), _GONE, np.int32)
-    after = np.full(len(times), _GONE, np.int32)
-    before[order[1:][same]] = order[:-1][same]
-    after[order[:-1][same]] = order[1:][same]
-    return before, after
-
-
-def _number(thing: T, numbers: dict[T, int], names: list[T]) -> int:
-    if thing not in numbers:
-        numbers[thing] = len(names)
-        names.append(thing)
-    return numbers[thing]

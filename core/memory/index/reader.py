@@ -65,7 +65,7 @@ class IndexReader:
                     index.end_pass(self._clock.time() * MICROSECONDS)
                     _keep_unsealed(index, {run.key for run in read.runs})
                 index.damaged = (*read.damaged, *terms.damaged)
-                index.token = read.token
+                index.position.token = read.token
                 index.complete = read.complete
                 index.whole = True
             consumed = read.consumed.beside(terms.consumed)
@@ -90,13 +90,13 @@ class IndexReader:
     def refresh(self, index: UserIndex) -> tuple[bool, Consumed]:
         """Reads what was written since; says whether there was anything that was not known."""
         with index.lock:
-            after = index.asked_after
+            after = index.position.asked_after
         read = self._partition.read(index.user_id, after, consistent=self._consistent)
-        if read.complete and read.token != index.token:
+        if read.complete and read.token != index.position.token:
             return self._begun_anew(index, read.consumed)
         with index.lock:
             before = index.version
-            new = [run for run in read.runs if run.key not in index.tail]
+            new = [run for run in read.runs if run.key not in index.position.tail]
             self._apply(index, new, read.last, {})
             index.damaged = tuple(dict.fromkeys((*index.damaged, *read.damaged)))
             return index.version != before, read.consumed
@@ -113,7 +113,7 @@ class IndexReader:
         # What was read may be a moment old; only a consistent read is worth so much.
         token, cost = self._partition.token(index.user_id)
         with index.lock:
-            same = token == index.token
+            same = token == index.position.token
             if not same:
                 index.clear()
         if same:
@@ -137,16 +137,16 @@ class IndexReader:
             _apply(index, run)
         for key, postings in terms.items():
             index.apply_terms(key, postings)
-        index.has_read((run.key, run.bytes) for run in runs)
+        index.position.has_read((run.key, run.bytes) for run in runs)
         if last is not None:
-            index.last = max(index.last or "", last)
+            index.position.last = max(index.position.last or "", last)
         index.read_at_s = self._clock.monotonic()
 
 
 def _keep_unsealed(index: UserIndex, standing: Collection[str]) -> None:
     """Saves that somebody else sealed meanwhile need no sealing here."""
     for key in [key for key in index.unsealed if key not in standing]:
-        if time_of(key) <= time_of(index.last or key):
+        if time_of(key) <= time_of(index.position.last or key):
             del index.unsealed[key]
 
 

@@ -13,10 +13,11 @@ from core.errors import UsageError
 from core.llm.embedder import FloatArray
 from core.memory.index.codes import spread
 from core.memory.index.copies import Copies
-from core.memory.index.copy import UserIndex, message_of
+from core.memory.index.copy import UserIndex
 from core.memory.index.items import MessageItems
 from core.memory.index.nearest import Nearest
 from core.memory.index.reader import IndexReader
+from core.memory.index.row_views import message_of
 from core.memory.keys import MICROSECONDS, check_user
 from core.memory.model import Message
 from core.memory.vectors import checked_vector, unit

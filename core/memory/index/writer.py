@@ -65,7 +65,7 @@ class IndexWriter:
         newest_us, consumed = self._partition.newest_us(user_id)
         with index.lock:
             # A removal holds only for keys below its own, whatever the clocks of others say.
-            index.newest_us = max(index.newest_us, newest_us)
+            index.position.newest_us = max(index.position.newest_us, newest_us)
         for some in batches(places, SEGMENT_ROWS):
             removal = removal_of(some)
             key = self._next_key(index, "x")
@@ -110,8 +110,8 @@ class IndexWriter:
         if not full:
             items.append(self._partition.save_item(user_id, key, rows.block, rows.terms))
         consumed = NOTHING
-        if index.token is None:
-            index.token, consumed = self._partition.begin(user_id, self._ids())
+        if index.position.token is None:
+            index.position.token, consumed = self._partition.begin(user_id, self._ids())
         consumed += self._table.batch_write(items)
         if full:
             consumed += self._put_segments(user_id, [(time_of(key), rows)])
@@ -204,11 +204,13 @@ class IndexWriter:
 
     def _next_key(self, index: UserIndex, kind: str) -> str:
         with index.lock:
-            newest = max(index.newest_us, time_of(index.last) if index.last else 0)
-            index.newest_us = min(
+            newest = max(
+                index.position.newest_us, time_of(index.position.last) if index.position.last else 0
+            )
+            index.position.newest_us = min(
                 max(int(self._clock.time() * MICROSECONDS), newest + 1), LATEST_US
             )
-            return f"{LOG}{index.newest_us:016d}#{kind}{self._ids()[:8]}"
+            return f"{LOG}{index.position.newest_us:016d}#{kind}{self._ids()[:8]}"
 
     def _ours(self, rows: Rows) -> bool:
         return (
