@@ -91,6 +91,13 @@ def imported(objects: FakeObjects, user: str = "ada") -> list[Message]:
     return sorted(found, key=lambda m: (m.timestamp_us, m.message_id))
 
 
+STRIDES = pytest.mark.parametrize(
+    "stride",
+    [pytest.param(5, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.soak)],
+    ids=["every fifth call", "every call"],
+)
+
+
 def test_old_sessions_move_and_come_back_the_same(clock: FakeClock) -> None:
     """Ids, times, roles, metadata and tokens are as they were; the tables hold none of them."""
     tables = make_tables()
@@ -169,13 +176,14 @@ def test_an_archive_that_reads_back_otherwise_removes_nothing(clock: FakeClock) 
         assert len(stored(engine)) == 4
 
 
-def test_killed_at_any_call_nothing_is_lost_or_doubled(clock: FakeClock) -> None:
-    """For every call: ended there and run again, each message is in one archive, and only there."""
+@STRIDES
+def test_killed_at_any_call_nothing_is_lost_or_doubled(clock: FakeClock, stride: int) -> None:
+    """For each call: ended there and run again, each message is in one archive, and only there."""
     messages = [*conversation("ada", 6, session_turns=3), *odd_messages()]
     want = sorted(messages, key=lambda m: (m.timestamp_us, m.message_id))
     at, done = 0, False
     while not done:
-        at += 1
+        at += stride
         calls = Calls()
         tables, objects = make_tables(calls), FakeObjects(calls)
         with engine_over(tables, clock=clock) as engine:

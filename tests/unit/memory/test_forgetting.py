@@ -308,12 +308,19 @@ SCOPES = (Scope("ada"), Scope("ada", "session-00000"), Scope("ada", None, "m0000
 
 
 @pytest.mark.parametrize("scope", SCOPES, ids=["user", "session", "message"])
-def test_killed_at_any_call_a_second_run_completes_it(scope: Scope, clock: FakeClock) -> None:
-    """For every call to a table: ended there, and begun again, nothing is left."""
+@pytest.mark.parametrize(
+    "stride",
+    [pytest.param(5, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.soak)],
+    ids=["every fifth call", "every call"],
+)
+def test_killed_at_any_call_a_second_run_completes_it(
+    scope: Scope, clock: FakeClock, stride: int
+) -> None:
+    """For each call to a table: ended there, and begun again, nothing is left."""
     at = 0
     done = False
     while not done:
-        at += 1
+        at += stride
         calls = Calls()
         tables = make_tables(calls)
         with engine_over(tables, clock=clock) as engine:
