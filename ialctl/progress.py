@@ -1,32 +1,37 @@
-"""Progress of reading a file: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of what takes long: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ialctl.context import AppContext
+
+if TYPE_CHECKING:
+    from core.benchmark.evaluation.running import State
 
 LINE_EVERY_S = 3.0
 
 
-class ByteProgress:
-    """Shows bytes done of a total (None: unknown) and a few words; silent with `--quiet`."""
+class LiveProgress(ABC):
+    """How much is done of a total (None: unknown), and a few words; silent with `--quiet`."""
 
-    def __init__(self, context: AppContext, total_bytes: int | None) -> None:
+    def __init__(self, context: AppContext, doing: str, total: int | None) -> None:
         self._context = context
-        self._total = total_bytes
+        self._doing = doing
+        self._total = total
         self._bar: Any = None
         self._task: Any = None
         self._begin_s = self._said_s = context.clock.monotonic()
 
     def __enter__(self) -> Self:
         if self._context.output.live:
-            from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
-            columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+            columns = ("{task.description}", BarColumn(), self._counted(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=self._context.output.err, transient=True)
-            self._task = self._bar.add_task("reading", total=self._total)
+            self._task = self._bar.add_task(self._doing, total=self._total)
             self._bar.start()
         return self
 
@@ -39,21 +44,70 @@ class ByteProgress:
         if self._bar is not None:
             self._bar.stop()
 
-    def show(self, done_bytes: int, words: str) -> None:
-        """Shows where things stand."""
+    def _show(self, done: int, words: str) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=done_bytes, description=words)
+            from ialctl.output import plain
+
+            shown = plain(words).markup
+            self._bar.update(self._task, completed=done, total=self._total, description=shown)
             return
         now_s = self._context.clock.monotonic()
         if now_s - self._said_s >= LINE_EVERY_S:
             self._said_s = now_s
-            self._context.output.note(f"{words} ({self._share(done_bytes, now_s)})")
+            self._context.output.note(f"{words} ({self._share(done, now_s - self._begin_s)})")
 
-    def _share(self, done_bytes: int, now_s: float) -> str:
-        mib = done_bytes / 1024 / 1024
+    @abstractmethod
+    def _counted(self) -> Any:
+        """The column that says how much is done."""
+
+    @abstractmethod
+    def _share(self, done: int, elapsed_s: float) -> str:
+        """The same in words, with the time left."""
+
+
+class ByteProgress(LiveProgress):
+    """Bytes of a file that are read."""
+
+    def __init__(self, context: AppContext, total_bytes: int | None) -> None:
+        super().__init__(context, "reading", total_bytes)
+
+    def show(self, done_bytes: int, words: str) -> None:
+        """Shows where things stand."""
+        self._show(done_bytes, words)
+
+    def _counted(self) -> Any:
+        from rich.progress import DownloadColumn
+
+        return DownloadColumn()
+
+    def _share(self, done: int, elapsed_s: float) -> str:
+        mib = done / 1024 / 1024
         if not self._total:
             return f"{mib:.1f} MiB"
-        elapsed_s = now_s - self._begin_s
-        left_s = elapsed_s * (self._total - done_bytes) / max(1, done_bytes)
-        total = self._total / 1024 / 1024
-        return f"{mib:.1f} of {total:.1f} MiB, about {left_s:.0f} s left"
+        left_s = elapsed_s * (self._total - done) / max(1, done)
+        return f"{mib:.1f} of {self._total / 1024 / 1024:.1f} MiB, about {left_s:.0f} s left"
+
+
+class QuestionProgress(LiveProgress):
+    """Questions of an evaluation that were asked."""
+
+    def __init__(self, context: AppContext) -> None:
+        super().__init__(context, "evaluating", None)
+
+    def show(self, state: State) -> None:
+        """Shows where things stand."""
+        self._total = state.total
+        self._show(state.done, state.words)
+
+    def _counted(self) -> Any:
+        from rich.progress import MofNCompleteColumn
+
+        return MofNCompleteColumn()
+
+    def _share(self, done: int, elapsed_s: float) -> str:
+        total = self._total or 0
+        share = f"{done} of {total} questions"
+        if not done:
+            return share
+        rate = done / max(elapsed_s, 1e-9)
+        return f"{share}, {rate:.0f}/s, about {(total - done) / rate:.0f} s left"

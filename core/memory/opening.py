@@ -7,9 +7,7 @@ from core.aws.session import AwsSession
 from core.clock import SYSTEM_CLOCK, Clock
 from core.llm.embedder import Embedder
 from core.memory.bedrock_embeddings import BedrockEmbeddings
-from core.memory.context import ContextBuilder
 from core.memory.context_engine import ContextEngine
-from core.memory.lexical import LexicalRetriever
 from core.memory.memory_manager import MemoryManager
 from core.memory.schema import history_schema, legacy_history_schema
 from core.memory.store import ConversationStore
@@ -18,11 +16,6 @@ from core.memory.store import ConversationStore
 def open_store(session: AwsSession, project: str, clock: Clock = SYSTEM_CLOCK) -> ConversationStore:
     """The project's messages; sends nothing yet. Close it (or use `with`) when done."""
     return ConversationStore(open_table(session, history_schema(project), clock), clock)
-
-
-def context_builder(store: ConversationStore, clock: Clock = SYSTEM_CLOCK) -> ContextBuilder:
-    """Contexts from a store, matches found by their words."""
-    return ContextBuilder(store, LexicalRetriever(store), clock)
 
 
 def open_legacy_engine(

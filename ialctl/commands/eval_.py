@@ -106,8 +106,8 @@ def register(app: typer.Typer) -> None:
 def _run(context: AppContext, job: Job, embedder: str | None) -> Result:
     from core.benchmark.evaluation.job import run_job, settings_for
     from core.errors import InterruptedRunError
-    from ialctl.eval_progress import QuestionProgress
     from ialctl.interrupts import stop_wish
+    from ialctl.progress import QuestionProgress
 
     settings = settings_for(context.settings, embedder)
     for trouble in job.dataset.tally.troubles:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from core.aws.session import AwsSession
-from core.clock import SYSTEM_CLOCK
+from core.memory.context import ContextBuilder
+from core.memory.lexical import LexicalRetriever
 from core.memory.model import Message
-from core.memory.opening import context_builder, open_store
+from core.memory.opening import open_store
 from core.memory.schema import history_schema
 from core.memory.store import ConversationStore
 from tests.tables import create_table
@@ -104,6 +105,8 @@ def test_a_context_over_the_endpoint(store: ConversationStore) -> None:
     """A matching message is found among others and stands in the text."""
     store.append_many([message(n) for n in range(50)])
     store.append(message(60, "The otter is called Ludwig", session="other"))
-    built = context_builder(store, SYSTEM_CLOCK).build("What is the otter called?", "u", "s")
+    built = ContextBuilder(store, LexicalRetriever(store)).build(
+        "What is the otter called?", "u", "s"
+    )
     assert "Ludwig" in built.text
     assert {line.source for line in built.lines} == {"recent", "session"}
