@@ -310,9 +310,11 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
     def _without_index(
         self, gathered: Gathered, query: str, user_id: str, session_id: str | None, budget: int
     ) -> Context:
-        """For a user none of whose messages is indexed: by words, out of the history itself."""
+        """Where no message is indexed or no index to be read: by words, out of the history."""
         context = self._unindexed.build(query, user_id, session_id, budget)
-        note = "None of the user's messages is indexed: they were searched by their words only."
+        none = "None of the user's messages is indexed"
+        why = "The index can't be read" if gathered.unread else none
+        note = f"{why}: messages were searched by their words only."
         return dataclasses.replace(
             context,
             complete=context.complete and not gathered.missing,

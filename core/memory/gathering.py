@@ -7,6 +7,7 @@ Cold, the index comes first and the texts second.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
@@ -38,10 +39,13 @@ RECENT_MESSAGES = 20
 HITS = 50
 COLD_FETCHED, WARM_FETCHED = 24, 17
 """Items that a context fetches at most, half a read unit each."""
+_ITEM_UNITS = 0.5
 STRANGE_US = 60 * MICROSECONDS
 """A recent message that is older than this should be in the index."""
 TERMS_KEPT = 2
 """While words of older segments are missing, so many segments' are fetched whatever else is."""
+_COLD_UNITS = ((1_024, 27.0), (10_000, 85.0))
+"""Read units that a cold context may take of so many messages of ordinary length."""
 _TERMS_ITEMS = 2  # they take a read unit or so: what two items take
 
 
@@ -49,7 +53,8 @@ _TERMS_ITEMS = 2  # they take a read unit or so: what two items take
 class Gathered:
     """What was found; `missing` in sentences. `searched` messages were ranked.
 
-    `indexed` is False where the user has messages, and none of them is in the index.
+    `indexed` is False where the user has messages, and none of them is in the index; or, where
+    `unread`, in what could be read of it.
     """
 
     candidates: Candidates
@@ -60,6 +65,7 @@ class Gathered:
     embeddings_made: int
     timings_ms: Mapping[str, float]
     indexed: bool
+    unread: bool
     ranked: tuple[tuple[str, Scored], ...] = ()
 
 
@@ -156,14 +162,16 @@ class Gatherer:
         with run.timer.part("read"):
             loaded = self._unless_throttled(run, lambda: self._reader.load(run.index), NOTHING)
             previews = recent.result()
+        first = previews.consumed.beside(loaded)
         self._reconcile(run.index, previews)
         self._ask(run)
         ranking = self._ranked(run)
         with run.timer.part("fetch"):
-            batch = self._fetch(run, ranking, previews, COLD_FETCHED)
+            most = _cold_items(len(run.index), first.read_units)
+            batch = self._fetch(run, ranking, previews, most)
         if self._take(run, batch):
             ranking = self._ranked(run)
-        consumed = previews.consumed.beside(loaded) + batch.consumed
+        consumed = first + batch.consumed
         return self._gathered(run, ranking, previews, consumed)
 
     def _unless_throttled(self, run: _Run, read: Callable[[], T], nothing: T) -> T:
@@ -261,6 +269,7 @@ class Gatherer:
             run.asked.made,
             run.timer.timings_ms(),
             indexed=searched > 0 or not previews.items,
+            unread=not self._reader.current(index),
             ranked=ranked,
         )
 
@@ -269,9 +278,11 @@ class Gatherer:
         if run.asked.missing:
             yield run.asked.missing
         if index.foreign_model is not None and index.foreign_rows(self._clock.time()):
+            model, dimensions = index.foreign_model
             yield (
-                f"Some messages have vectors of '{index.foreign_model}', another embedding model: "
-                "they were found by their words only. `ialctl index` embeds them again."
+                f"Some messages have vectors of another embedding model, '{model}' with "
+                f"{dimensions} dimensions: they were found by their words only. `ialctl index` "
+                "embeds them again."
             )
         if index.terms_missing:
             older = sum(len(rows) for rows in index.terms_missing.values())
@@ -304,3 +315,9 @@ class Gatherer:
             p.message is None and p.timestamp_us < before_us and index.row_of(p.place) is None
             for p in previews.items
         )
+
+
+def _cold_items(messages: int, units: float) -> int:
+    """How many items to fetch: fewer where the index was large, its words hardly ever the same."""
+    allowed = next((most for size, most in _COLD_UNITS if messages <= size), math.inf)
+    return int(min(COLD_FETCHED, max(WARM_FETCHED, (allowed - units) / _ITEM_UNITS)))

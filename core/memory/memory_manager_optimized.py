@@ -269,15 +269,13 @@ class OptimizedMemoryManager:
 
 
 def _role_and_content(said: Said) -> tuple[str, str]:
-    if not isinstance(said, Mapping):
-        return said
-    role, content = said.get("role"), said.get("content")
-    if not isinstance(role, str) or not isinstance(content, str):
-        raise UsageError(
-            "A message has no text as its 'role' and its 'content'.",
-            "Give both: {'role': 'user', 'content': 'Hello!'}.",
-        )
-    return role, content
+    match said:
+        case {"role": str(role), "content": str(content)} | (str(role), str(content)):
+            return role, content
+    raise UsageError(
+        "A message has no text as its 'role' and its 'content'.",
+        "Give both: {'role': 'user', 'content': 'Hello!'}.",
+    )
 
 
 def _check_limit(limit: int) -> None:

@@ -59,7 +59,7 @@ class UserIndex:
         self.read_at_s = 0.0
         self.suspected_at_s = -math.inf
         self.damaged: tuple[str, ...] = ()
-        self.foreign_model: str | None = None
+        self.foreign_model: tuple[str, int] | None = None
         self.unsealed: dict[str, Rows] = {}
         self.leftover: set[str] = set()
         self.terms_missing: dict[str, npt.NDArray[np.int64]] = {}
@@ -340,7 +340,7 @@ class UserIndex:
             columns["codes"][at] = block.codes[fresh]
         elif block.coded.any():
             columns["foreign"][at] = block.coded[fresh]
-            self.foreign_model = block.model
+            self.foreign_model = (block.model, block.dimensions)
         return np.arange(begin, end)
 
     def _room(self, rows: int) -> None:

@@ -154,8 +154,9 @@ class SegmentSearch:
             if foreign is None or index.column("coded").any():
                 return
         raise UsageError(
-            f"The stored vectors are of '{foreign}'; the question's is of '{self._model[0]}'.",
-            f"Choose the embedder '{foreign}', or embed the stored messages again: `ialctl index`.",
-            stored_model=foreign,
+            f"The stored vectors are of '{foreign[0]}' with {foreign[1]} dimensions; "
+            f"the question's is of '{self._model[0]}' with {self._model[1]}.",
+            "Choose the embedder that made them, or embed the messages again: `ialctl index`.",
+            stored_model=foreign[0],
             model=self._model[0],
         )

@@ -234,6 +234,8 @@ def test_reads_that_are_throttled_for_good_cost_what_they_would_have_brought(
         context = engine.build_context(QUESTION, "ada", "s1")
     assert "Ottilie" in context.text
     assert any("unprocessed" in note for note in context.missing)
+    assert not any("None of the user's messages" in note for note in context.missing)
+    assert any("can't be read" in note for note in context.missing) == (operation == "query")
     assert not context.complete
 
 
@@ -294,8 +296,9 @@ def test_vectors_of_another_model_are_never_compared(tables: Tables) -> None:
     with engine_over(tables, embedder=HashingEmbedder(64)) as engine:
         context = engine.build_context(QUESTION, "ada", "s1")
         assert "Ottilie" in context.text
-        assert any("another embedding model" in note for note in context.missing)
-        with pytest.raises(UsageError, match="hashing-v1"):
+        noted = "another embedding model, 'hashing-v1' with 384 dimensions"
+        assert any(noted in note for note in context.missing)
+        with pytest.raises(UsageError, match=r"384 dimensions; .* with 64"):
             engine.embeddings.find_similar_conversations_optimized(QUESTION, "ada")
         engine._parts.catching.catch_up("ada")
         assert engine.build_context(QUESTION, "ada", "s1").missing == ()
@@ -314,6 +317,17 @@ def test_an_expired_message_is_in_no_context() -> None:
                 assert one.memory.get_recent_context_optimized("ada").items == ()
                 assert one.memory.get_session_context_optimized("ada", "s1").items == ()
                 assert one.find(QUESTION, "ada").items == ()
+
+
+@pytest.mark.parametrize("said", [("user",), ("user", None), (1, "Hi."), {"role": "user"}, None])
+def test_what_is_no_role_and_content_is_refused_before_anything_is_stored(said: Any) -> None:
+    """With a usage error, also where another message of the call is fine."""
+    with engine_over(fake_tables()) as engine:
+        with pytest.raises(UsageError, match="no text as its 'role'"):
+            engine.memory.save_conversation_optimized("ada", "s1", [("user", "Hello!"), said])
+        with pytest.raises(UsageError, match="no text as its 'role'"):
+            engine.save_interaction_optimized("Hello!", None, "ada", "s1")  # type: ignore[arg-type]  # what models answer beside a tool call
+        assert engine.memory.get_recent_context_optimized("ada").items == ()
 
 
 def test_a_large_message_is_found_by_its_beginning_and_read_whole() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -155,6 +156,33 @@ def test_the_tail_that_is_not_sealed_yet_stays_within_the_targets() -> None:
         assert cold.consumed.read_units <= 27.0
         assert cold.consumed.requests <= 4
         assert cold.consumed.rounds == 2
+
+
+@pytest.mark.parametrize("saved_in_pairs", [True, False])
+def test_words_that_are_hardly_ever_the_same_cost_texts_not_read_units(
+    saved_in_pairs: bool,
+) -> None:
+    """The words are most of the index: the larger they made it, the fewer texts are fetched."""
+    tables = fake_tables()
+    messages = [
+        dataclasses.replace(message, content=_dense(number))
+        for number, message in enumerate(conversation("ada", 1_000))
+    ]
+    with engine_over(tables) as engine:
+        if not saved_in_pairs:
+            engine.import_messages("ada", messages)
+        for one, other in _pairs(messages) if saved_in_pairs else ():
+            engine.save_interaction_optimized(one.content, other.content, "ada", one.session_id)
+    with engine_over(tables) as reader:
+        cold = _build(reader, 1_000, f"where did we speak of {_dense(77)[:40]}")
+        assert cold.consumed.read_units <= 27.0
+        assert (cold.consumed.requests, cold.consumed.rounds) == (4, 2)
+        assert cold.lines
+
+
+def _dense(number: int) -> str:
+    """250 bytes of words of which no two are the same, hardly any known from another message."""
+    return " ".join(f"w{(number * 131 + n * 7_919) % 9_973:04d}xyz" for n in range(28))[:250]
 
 
 def _pairs(messages: Sequence[Message]) -> Iterator[tuple[Message, Message]]:
