@@ -68,14 +68,14 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
         """Over `parts`, or over the memory that the settings of this process name."""
         self._parts = parts or default_parts()
         p = self._parts
+        self._totals = Totals()
         self.memory = OptimizedMemoryManager(
-            p.store, p.saver, p.reader, p.copies, p.clock, p.ids, p.options.keep_days
+            p.store, p.saver, p.reader, p.copies, p.clock, p.ids, self._totals, p.options.keep_days
         )
         self.embeddings = OptimizedBedrockEmbeddings(p.embedder, p.writer, p.nearest, p.search)
         self._unindexed = ContextBuilder(p.store, LexicalRetriever(p.store), p.clock)
         self._builds = Durations()
         self._searches = Durations()
-        self._totals = Totals()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -160,10 +160,7 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
             UsageError: something about one can't be stored; then neither is.
         """
         texts = (("user", user_input), ("assistant", assistant_response))
-        saved = self.memory.save_conversation_optimized(user_id, session_id, texts, metadata)
-        self._totals.add("saves", saved.history)
-        self._totals.add("indexing", saved.index)
-        return saved
+        return self.memory.save_conversation_optimized(user_id, session_id, texts, metadata)
 
     async def save_interaction_optimized_async(
         self,
@@ -188,7 +185,7 @@ class OptimizedContextEngine(AbstractContextManager["OptimizedContextEngine"]):
         Raises:
             UsageError: a message is another user's, or can't be stored.
         """
-        return self._parts.saver.save_many(user_id, messages)
+        return self._totals.saved(self._parts.saver.save_many(user_id, messages))
 
     async def import_messages_async(self, user_id: str, messages: Sequence[Message]) -> Saved:
         """As `import_messages`, without blocking the event loop."""

@@ -18,6 +18,7 @@ from core.memory.index.copies import Copies
 from core.memory.index.copy import UserIndex
 from core.memory.index.reader import IndexReader
 from core.memory.keys import MICROSECONDS, check_session, check_user
+from core.memory.metrics import Totals
 from core.memory.model import Message, Messages, Preview
 from core.memory.saving import Saved, Saver
 from core.memory.store import ConversationStore
@@ -80,6 +81,7 @@ class OptimizedMemoryManager:
         copies: Copies,
         clock: Clock,
         ids: Ids,
+        totals: Totals,
         keep_days: float | None = None,
     ) -> None:
         """Messages expire `keep_days` days after they were saved (None: never)."""
@@ -89,6 +91,7 @@ class OptimizedMemoryManager:
         self._copies = copies
         self._clock = clock
         self._ids = ids
+        self._totals = totals
         self._keep_days = keep_days
         self._lock = threading.Lock()
         self._last_us = 0
@@ -115,7 +118,7 @@ class OptimizedMemoryManager:
             return Saved((), NOTHING, NOTHING)
         said = [_role_and_content(message) for message in messages]
         drafts = [self._draft(user_id, session_id, r, c, metadata) for r, c in said]
-        return self._saver.save(user_id, drafts)
+        return self._totals.saved(self._saver.save(user_id, drafts))
 
     def get_recent_context_optimized(
         self, user_id: str, limit: int = DEFAULT_LIMIT, *, whole: bool = False
@@ -195,7 +198,7 @@ class OptimizedMemoryManager:
                 "Take `place` from what a search or a read answered.",
             )
         message = dataclasses.replace(read.items[0][1], content=content, tokens=None)
-        return self._saver.edit(place, message)
+        return self._totals.saved(self._saver.edit(place, message))
 
     async def edit_message_optimized_async(self, user_id: str, place: str, content: str) -> Saved:
         """As `edit_message_optimized`, without blocking the event loop."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from core.aws.capacity import NOTHING, Consumed
+from core.memory.saving import Saved
 
 _KEPT = 4096
 
@@ -53,6 +54,12 @@ class Totals:
         with self._lock:
             self._sums[what] = self._sums.get(what, NOTHING) + consumed
             self._counts[what] = self._counts.get(what, 0) + times
+
+    def saved(self, saved: Saved) -> Saved:
+        """Counts a save, and what its messages and their index took."""
+        self.add("saves", saved.history)
+        self.add("indexing", saved.index)
+        return saved
 
     def count(self, what: str) -> int:
         """How often."""

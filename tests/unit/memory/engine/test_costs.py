@@ -180,6 +180,25 @@ def test_words_that_are_hardly_ever_the_same_cost_texts_not_read_units(
         assert cold.lines
 
 
+def test_every_way_of_saving_is_counted() -> None:
+    """Interactions, conversations, imports and edits: what they took is in the metrics."""
+    with engine_over(fake_tables()) as engine:
+        saved = [
+            engine.save_interaction_optimized("Hello!", "Hi.", "ada", "s1"),
+            engine.memory.save_conversation_optimized("ada", "s1", [("user", "Bye.")]),
+            engine.import_messages("ada", conversation("ada", 3)),
+        ]
+        place = engine.memory.get_recent_context_optimized("ada").items[-1].place
+        saved.append(engine.memory.edit_message_optimized("ada", place, "Good bye."))
+        metrics = engine.get_performance_metrics()
+    assert metrics["saves"] == 4
+    for what, parts in (
+        ("saves", [s.history for s in saved]),
+        ("indexing", [s.index for s in saved]),
+    ):
+        assert metrics["consumption"][what]["write_units"] == sum(p.write_units for p in parts)
+
+
 def _dense(number: int) -> str:
     """250 bytes of words of which no two are the same, hardly any known from another message."""
     return " ".join(f"w{(number * 131 + n * 7_919) % 9_973:04d}xyz" for n in range(28))[:250]
