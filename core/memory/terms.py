@@ -11,16 +11,17 @@ from functools import lru_cache
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 # Scripts without spaces: each pair of characters is a term.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
-STOP_WORDS = frozenset(
-    """a about after again all also am an and any are aren't as at be because been before being
+_LISTED = """
+    a about after again all also am an and any are aren't as at be because been before being
     but by can can't could did didn't do does doesn't doing don't down during each few for from
     further had has have having he he's her here hers him his how i i'd i'll i'm i've if in into
     is isn't it it's its just let's me more most my no nor not now of off on once only or other our
     out over own same she she's should so some such than that that's the their them then there
     these they they're this those through to too under until up us very was wasn't we we're were
     what what's when where which while who whom whose why will with won't would you you're your
-    yours""".split()  # noqa: SIM905 - a list of words is easier read as text
-)
+    yours
+"""
+STOP_WORDS = frozenset(_LISTED.split())
 
 
 def terms(text: str) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Retrier:
         try:
             # Nearly every call ends here: the machinery below costs 30 µs.
             return call()
-        except Exception as error:  # any kind: which ones count is for `retryable` to say
+        except Exception as error:  # of any kind, and raised again unless `retryable` knows better
             if not self._retryable(error):
                 raise
             failed: list[BaseException] = [error]

@@ -8,7 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from core.settings import Settings
 from tests.cli.memory_cli import MemoryCli
 from tests.tables import create_table
 from tests.unit.benchmark.conversations import asked, raw, sample
+from tests.waiting import until
 
 HAS_PLOTS = importlib.util.find_spec("matplotlib") is not None
 
@@ -177,9 +177,11 @@ def test_an_undeployed_memory_names_the_cure(
     assert "ialctl start" in answer.err
 
 
-@pytest.mark.skipif(HAS_PLOTS, reason="matplotlib is installed here")
-def test_a_picture_without_matplotlib_names_what_to_install(cli: MemoryCli, dataset: Path) -> None:
+def test_a_picture_without_matplotlib_names_what_to_install(
+    cli: MemoryCli, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The pip command, before anything runs."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where it is not installed
     answer = cli("eval", "--dataset", dataset, "--plot", dataset.with_name("x.png"))
     assert answer.code == 2
     assert 'pip install "ialctl[plots]"' in answer.err
@@ -232,9 +234,7 @@ def test_a_stopped_evaluation_leaves_nothing_behind(
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 30
-    while not items(cli.settings) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: items(cli.settings) > 0)
     process.send_signal(sent)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code, err

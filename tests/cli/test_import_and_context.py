@@ -18,6 +18,7 @@ from core.memory.opening import open_store
 from core.settings import Settings
 from tests.cli.memory_cli import MemoryCli
 from tests.tables import delete_table
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -195,11 +196,7 @@ def _start(cli: MemoryCli, file: Path) -> subprocess.Popen[bytes]:
 
 def _wait_for_checkpoint(cli: MemoryCli) -> None:
     folder = cli.settings.project_state_dir / "imports"
-    for _ in range(300):
-        if list(folder.glob("*.json")):
-            return
-        time.sleep(0.05)
-    pytest.fail("no checkpoint within 15 s")
+    until(lambda: any(folder.glob("*.json")))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -177,30 +178,26 @@ class _Traffic:
         self._next = dict.fromkeys(USERS, 0)
         self.acknowledged = dict.fromkeys(USERS, 0)
         self.cached = 0
-        self.troubles: list[object] = []
+        self.troubles: list[str] = []
 
     def run(self, meanwhile: Callable[[], None]) -> None:
-        """Two writers and six readers; `meanwhile` is done over and over until the end."""
-        threads = [
-            threading.Thread(target=self._repeat, args=(act,))
-            for act in (self._write, self._write, *(self._read,) * 6)
-        ]
-        for thread in threads:
-            thread.start()
-        while time.monotonic() < self._end - 1:
-            meanwhile()
-        for thread in threads:
-            thread.join(60)
+        """Two writers and six readers; `meanwhile` is done over and over until the end.
+
+        Raises whatever a writer or a reader raised.
+        """
+        acts = (self._write, self._write, *(self._read,) * 6)
+        with ThreadPoolExecutor(len(acts)) as pool:
+            ends = [pool.submit(self._repeat, act) for act in acts]
+            while time.monotonic() < self._end - 1:
+                meanwhile()
+        for end in ends:
+            end.result()
 
     def _repeat(self, act: Callable[[str], None]) -> None:
-        try:
-            for user in itertools.cycle(USERS):
-                if time.monotonic() > self._end:
-                    return
-                act(user)
-        except Exception as error:
-            self.troubles.append(error)
-            raise
+        for user in itertools.cycle(USERS):
+            if time.monotonic() > self._end:
+                return
+            act(user)
 
     def _write(self, user: str) -> None:
         with self._lock:
@@ -209,7 +206,7 @@ class _Traffic:
         self._engine.save_interaction_optimized(f"The count is {mine}.", "Noted.", user, "s")
         with self._lock:
             self.acknowledged[user] = max(self.acknowledged[user], mine)
-        time.sleep(0.03)
+        time.sleep(0.03)  # so that some contexts live long enough to be asked for again
 
     def _read(self, user: str) -> None:
         least = self.acknowledged[user]
@@ -227,9 +224,9 @@ def test_redis_killed_and_restarted_under_eight_threads_shows_nothing_stale(
     """No error, and no context older than the last write that was acknowledged before it began."""
 
     def kill_and_restart() -> None:
-        time.sleep(0.7)
+        time.sleep(0.7)  # up for a while, so that contexts come out of it
         redis_server.kill()
-        time.sleep(0.3)
+        time.sleep(0.3)  # down for a while, so that reads and writes meet that too
         redis_server.start()
 
     with engine_over(fake_tables(), options=_options(redis_server)) as engine:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 
-def turn(speaker: str, name: str, text: str, **more: object) -> dict[str, object]:
+def turn(speaker: str, name: str, text: str | None, **more: object) -> dict[str, object]:
     """A turn."""
     return {"speaker": speaker, "dia_id": name, "text": text, **more}
 

@@ -105,7 +105,7 @@ def test_a_question_without_text_is_not_asked(question: object) -> None:
 def test_a_turn_that_cannot_be_used_is_told() -> None:
     """The conversation goes on without it, and evidence that names it names nothing."""
     broken = sample(qa=[asked("Who?", ["D1:1"]), asked("What?", ["D1:2"])])
-    broken["conversation"]["session_1"][1] = turn("Bob", "D1:2", None)  # type: ignore[arg-type]  # the trap
+    broken["conversation"]["session_1"][1] = turn("Bob", "D1:2", None)
     dataset = read_dataset("x", raw(broken))
     assert dataset.messages == 4
     assert dataset.questions == 1

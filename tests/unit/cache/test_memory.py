@@ -160,7 +160,7 @@ def test_many_threads_cause_one_load() -> None:
 
     def load() -> str:
         loads[0] += 1
-        time.sleep(0.05)
+        time.sleep(0.05)  # long enough for all the others to ask meanwhile
         return "text"
 
     def ask() -> None:
@@ -206,7 +206,7 @@ def test_a_failed_load_fails_all_who_wait_and_is_not_kept() -> None:
 
     def fail() -> str:
         assert waiting.wait(5)
-        time.sleep(0.05)
+        time.sleep(0.05)  # long enough for the others to wait for this load
         raise IalError("no table")
 
     def ask() -> None:
@@ -245,7 +245,7 @@ def test_an_interrupted_load_is_taken_over() -> None:
     assert begun.wait(5)
     joiner = threading.Thread(target=lambda: answers.append(cache.get_or_load("k", lambda: "mine")))
     joiner.start()
-    time.sleep(0.05)
+    time.sleep(0.05)  # long enough for it to find the load under way; nothing shows that it did
     go.set()
     leader.join(5)
     joiner.join(5)

@@ -24,6 +24,7 @@ def test_many_threads_learn_at_once_that_a_log_was_begun() -> None:
         with engine_over(tables) as other:
             one.build_context(QUESTION, "ada")
             other.save_interaction_optimized("The otter is called Ottilie.", "Oh!", "ada", "s1")
+        # What a table takes to answer: all threads are under way before the first is done.
         calls.fail = lambda _: time.sleep(0.02)
         texts: list[str] = []
         threads = [
@@ -61,6 +62,7 @@ def test_a_closed_engine_says_so(call: Callable[[OptimizedContextEngine], object
 
 def test_closing_under_way_lets_every_call_end() -> None:
     """With what it was called for, or with the sentence that the engine is closed."""
+    # What a table takes to answer: calls are under way when the engine is closed.
     calls = Calls(fail=lambda _: time.sleep(0.002))
     engine = engine_over(fake_tables(calls))
     strange: list[BaseException] = []
@@ -81,7 +83,7 @@ def test_closing_under_way_lets_every_call_end() -> None:
     threads = [threading.Thread(target=work, args=(f"u{n % 5}",), daemon=True) for n in range(20)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    time.sleep(0.5)  # all of them are in the middle of it
     engine.close()
     for thread in threads:
         thread.join(20)

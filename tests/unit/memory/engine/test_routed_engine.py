@@ -64,7 +64,7 @@ def test_threads_share_one_engine(tables: Tables) -> None:
     opened = []
 
     def slowly() -> OptimizedContextEngine:
-        time.sleep(0.05)
+        time.sleep(0.05)  # long enough for the others to ask for the engine too
         opened.append(engine_over(tables))
         return opened[-1]
 
