@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from core.clock import SYSTEM_CLOCK, Clock
+from core.errors import EmbedderUnavailableError
 from core.llm.cached import CachedEmbedder
-from core.llm.embedder import Embedder
+from core.llm.embedder import BlockingEmbedder, Embedder, Vectors
 from core.llm.hashing import HashingEmbedder
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.model import Message
@@ -18,6 +19,7 @@ from core.testing.table import FakeTable
 
 CACHE_BYTES = 4 * 1024 * 1024
 FIRST_US = 1_780_000_000_000_000
+QUESTION = "What is the otter called?"
 _MINUTE_US = 60_000_000
 
 
@@ -32,6 +34,30 @@ class Calls:
         """What `FakeTable` calls first."""
         self.operations.append(operation)
         self.fail(operation)
+
+
+class Down(BlockingEmbedder):
+    """Hashing, until it is down."""
+
+    def __init__(self) -> None:
+        self._inner = HashingEmbedder()
+        self.up = True
+
+    @property
+    def model(self) -> str:
+        """The inner one's."""
+        return self._inner.model
+
+    @property
+    def dimensions(self) -> int:
+        """The inner one's."""
+        return self._inner.dimensions
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Fails while it is down."""
+        if not self.up:
+            raise EmbedderUnavailableError("The model is away.", "Start it.")
+        return self._inner.embed(texts)
 
 
 def fake_tables(calls: Calls | None = None, *, index_lag: bool = False) -> Tables:

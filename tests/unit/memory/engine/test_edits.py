@@ -7,11 +7,9 @@ import pytest
 from core.errors import UsageError
 from core.memory.parts import Tables
 from core.testing.table import FakeTable
-from tests.engines import Calls, engine_over, fake_tables
-from tests.unit.memory.engine.test_bad_input import Down
+from tests.engines import QUESTION, Calls, Down, engine_over, fake_tables
 
 OLD, NEW = "The otter is called Ottilie.", "The otter is called Oskar."
-QUESTION = "What is the otter called?"
 
 
 @pytest.mark.parametrize("sealed", [False, True])
