@@ -20,7 +20,7 @@ from core.memory.model import Message
 from core.testing.clock import FakeClock
 from core.testing.table import FakeTable
 from tests.engines import FIRST_US, Calls, conversation, engine_over
-from tests.unit.memory.test_forgetting import SMALLER_TEXT, everything, make_tables
+from tests.forgetting import SMALLER_TEXT, everything, make_tables
 
 DAY_S = 86_400
 

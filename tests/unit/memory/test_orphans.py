@@ -17,7 +17,7 @@ from core.memory.parts import Tables
 from core.testing.clock import FakeClock
 from core.testing.table import FakeTable
 from tests.engines import FIRST_US, Calls, conversation, engine_over
-from tests.unit.memory.test_forgetting import SMALLER_TEXT, keys_of, make_tables
+from tests.forgetting import SMALLER_TEXT, keys_of, make_tables
 
 MESSAGES = conversation("ada", 300)
 
@@ -26,12 +26,6 @@ MESSAGES = conversation("ada", 300)
 def calls() -> Calls:
     """What the tables are asked; may fail."""
     return Calls()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock long after the messages."""
-    return FakeClock(FIRST_US / 1e6 + 40 * 86_400)
 
 
 @pytest.fixture
