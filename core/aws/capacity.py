@@ -19,7 +19,6 @@ from core.aws.codec import WireItem, WireValue
 
 READ_UNIT_BYTES = 4096
 WRITE_UNIT_BYTES = 1024
-STORED_OVERHEAD_BYTES = 100
 """Added to an item's size where storage is billed, and to the size of an index entry."""
 _CONTAINER_BYTES = 3
 

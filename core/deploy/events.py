@@ -12,7 +12,6 @@ from core.deploy.progress import Backoff, Pacer
 from core.deploy.stacks import find_stack, in_progress
 from core.errors import AwsError, StackFailedError, ThrottledError
 
-STACK_TYPE = "AWS::CloudFormation::Stack"
 _CANCELLED = ("Resource creation cancelled", "Resource update cancelled")
 
 

@@ -14,7 +14,6 @@ State = Literal[
     "waiting", "preparing", "deploying", "verifying", "deleting",
     "done", "unchanged", "failed", "skipped", "kept",
 ]  # fmt: skip
-FINAL_STATES: frozenset[State] = frozenset({"done", "unchanged", "failed", "skipped", "kept"})
 _SLICE_S = 0.2
 
 

@@ -24,7 +24,6 @@ from core.clock import SYSTEM_CLOCK, Clock
 from core.memory.context import Context, Line
 
 KIND = "context"
-DEFAULT_TTL_S = 300.0
 
 
 class ContextCache(AbstractContextManager["ContextCache"]):

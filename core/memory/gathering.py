@@ -7,7 +7,6 @@ Cold, the index comes first and the texts second.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
@@ -37,15 +36,12 @@ T = TypeVar("T")
 
 RECENT_MESSAGES = 20
 HITS = 50
-COLD_FETCHED, WARM_FETCHED = 24, 17
+COLD_FETCHED, WARM_FETCHED = 22, 17
 """Items that a context fetches at most, half a read unit each."""
-_ITEM_UNITS = 0.5
 STRANGE_US = 60 * MICROSECONDS
 """A recent message that is older than this should be in the index."""
 TERMS_KEPT = 2
 """While words of older segments are missing, so many segments' are fetched whatever else is."""
-_COLD_UNITS = ((1_024, 27.0), (10_000, 85.0))
-"""Read units that a cold context may take of so many messages of ordinary length."""
 _TERMS_ITEMS = 2  # they take a read unit or so: what two items take
 
 
@@ -162,16 +158,14 @@ class Gatherer:
         with run.timer.part("read"):
             loaded = self._unless_throttled(run, lambda: self._reader.load(run.index), NOTHING)
             previews = recent.result()
-        first = previews.consumed.beside(loaded)
         self._reconcile(run.index, previews)
         self._ask(run)
         ranking = self._ranked(run)
         with run.timer.part("fetch"):
-            most = _cold_items(len(run.index), first.read_units)
-            batch = self._fetch(run, ranking, previews, most)
+            batch = self._fetch(run, ranking, previews, COLD_FETCHED)
         if self._take(run, batch):
             ranking = self._ranked(run)
-        consumed = first + batch.consumed
+        consumed = previews.consumed.beside(loaded) + batch.consumed
         return self._gathered(run, ranking, previews, consumed)
 
     def _unless_throttled(self, run: _Run, read: Callable[[], T], nothing: T) -> T:
@@ -315,9 +309,3 @@ class Gatherer:
             p.message is None and p.timestamp_us < before_us and index.row_of(p.place) is None
             for p in previews.items
         )
-
-
-def _cold_items(messages: int, units: float) -> int:
-    """How many items to fetch: fewer where the index was large, its words hardly ever the same."""
-    allowed = next((most for size, most in _COLD_UNITS if messages <= size), math.inf)
-    return int(min(COLD_FETCHED, max(WARM_FETCHED, (allowed - units) / _ITEM_UNITS)))

@@ -83,16 +83,10 @@ class Saver:
         embedding = self._pool.submit(self.embed, messages)
         try:
             appended = self._store.append_many(messages)
-            embedded = embedding.result()
-            fresh = [
-                Indexed(a.message, a.place, vector)
-                for a, vector in zip(appended, embedded.vectors, strict=True)
-            ]
-            index, trouble = self.index(user_id, fresh)
+            index, missing = self._index(user_id, appended, embedding.result())
         finally:
             self._invalidate(user_id)
         history = side_by_side(a.consumed for a in appended)
-        missing = tuple(note for note in (embedded.missing, trouble) if note)
         return Saved(tuple(appended), history, index, missing)
 
     def edit(self, place: str, message: Message) -> Saved:
@@ -105,7 +99,7 @@ class Saver:
         try:
             history = self._store.replace(place, message)
             appended = Appended(message, False, history, place)
-            index, missing = self.index_stored(message.user_id, [appended])
+            index, missing = self._index(message.user_id, [appended], self.embed([message]))
         finally:
             self._invalidate(message.user_id)
         return Saved((appended,), history, index, missing)
@@ -130,13 +124,18 @@ class Saver:
         self, user_id: str, appended: Sequence[Appended]
     ) -> tuple[Consumed, tuple[str, ...]]:
         """Embeds and indexes messages that stand in the history already."""
-        embedded = self.embed([a.message for a in appended])
+        indexed = self._index(user_id, appended, self.embed([a.message for a in appended]))
+        self._invalidate(user_id)
+        return indexed
+
+    def _index(
+        self, user_id: str, appended: Sequence[Appended], embedded: _Embedded
+    ) -> tuple[Consumed, tuple[str, ...]]:
         fresh = [
             Indexed(a.message, a.place, vector)
             for a, vector in zip(appended, embedded.vectors, strict=True)
         ]
         consumed, trouble = self.index(user_id, fresh)
-        self._invalidate(user_id)
         return consumed, tuple(note for note in (embedded.missing, trouble) if note)
 
     def index(self, user_id: str, indexed: Iterable[Indexed]) -> tuple[Consumed, str | None]:

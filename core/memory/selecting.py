@@ -88,7 +88,6 @@ class _Making:
         self._user_id = user_id
         self._ranking = selection.ranking
         self._previews = {preview.place: preview for preview in selection.previews.items}
-        self._session_id = selection.session_id
 
     def rows(self, rows: Iterable[int], source: str | None) -> Iterator[Candidate]:
         alive = self._ranking.alive

@@ -13,8 +13,6 @@ from core.benchmark.evaluation.measures import DEPTHS
 from core.benchmark.evaluation.report import SCHEMA, Conditions, Report, document
 from core.errors import StorageError, UsageError
 
-DEFAULT_TOLERANCE = 0.5
-"""Percentage points of recall that a run may lose."""
 _COSTS = ("read_units", "requests", "rounds")
 _ROUNDING = 1e-9
 _MAX_BYTES = 64 * 1024 * 1024

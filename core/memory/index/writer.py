@@ -189,9 +189,7 @@ class IndexWriter:
         with index.lock:
             known = index.unsealed.pop(key, None)
         if len(kept) and kind_of(key) == "s":
-            consumed += self._partition.put_segment(user_id, time_of(key), kept.block, kept.terms)[
-                1
-            ]
+            _, consumed = self._partition.put_segment(user_id, time_of(key), kept.block, kept.terms)
         elif len(kept):
             # Over the run itself: a save keeps its key.
             item = self._partition.save_item(user_id, key, kept.block, kept.terms)
@@ -204,18 +202,15 @@ class IndexWriter:
 
     def _next_key(self, index: UserIndex, kind: str) -> str:
         with index.lock:
-            newest = max(
-                index.position.newest_us, time_of(index.position.last) if index.position.last else 0
-            )
-            index.position.newest_us = min(
-                max(int(self._clock.time() * MICROSECONDS), newest + 1), LATEST_US
-            )
-            return f"{LOG}{index.position.newest_us:016d}#{kind}{self._ids()[:8]}"
+            at = index.position
+            newest_us = max(at.newest_us, time_of(at.last) if at.last else 0)
+            now_us = int(self._clock.time() * MICROSECONDS)
+            at.newest_us = min(max(now_us, newest_us + 1), LATEST_US)
+            return f"{LOG}{at.newest_us:016d}#{kind}{self._ids()[:8]}"
 
     def _ours(self, rows: Rows) -> bool:
-        return (
-            not rows.block.coded.any() or (rows.block.model, rows.block.dimensions) == self._model
-        )
+        block = rows.block
+        return not block.coded.any() or (block.model, block.dimensions) == self._model
 
 
 def _groups(runs: Mapping[str, Rows]) -> list[list[str]]:

@@ -159,10 +159,10 @@ def test_the_tail_that_is_not_sealed_yet_stays_within_the_targets() -> None:
 
 
 @pytest.mark.parametrize("saved_in_pairs", [True, False])
-def test_words_that_are_hardly_ever_the_same_cost_texts_not_read_units(
+def test_words_that_are_hardly_ever_the_same_stay_within_the_targets(
     saved_in_pairs: bool,
 ) -> None:
-    """The words are most of the index: the larger they made it, the fewer texts are fetched."""
+    """The words are most of the index then, in a tail as in segments."""
     tables = fake_tables()
     messages = [
         dataclasses.replace(message, content=_dense(number))
