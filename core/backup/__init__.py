@@ -1,0 +1,1 @@
+"""Backups: taken, verified, restored and pruned, in DynamoDB's own export format."""
