@@ -13,6 +13,7 @@
     │   └── LocalEndpointError (4)
     ├── LockHeldError (5)
     ├── DamagedError (6)
+    │   └── BadLineError (6)         a line of a backup's file can't be used
     ├── NotConfirmedError (7)
     ├── InterruptedRunError (130)
     ├── TerminatedRunError (143)
@@ -108,6 +109,10 @@ class DamagedError(IalError):
     """A backup or archive is damaged or incomplete."""
 
     exit_code = 6
+
+
+class BadLineError(DamagedError):
+    """A line of a backup's data can't be used; holds the reason, its reader adds file and line."""
 
 
 class NotConfirmedError(IalError):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import reduce
 from typing import Any
 
@@ -21,6 +21,7 @@ READ_UNIT_BYTES = 4096
 WRITE_UNIT_BYTES = 1024
 """Added to an item's size where storage is billed, and to the size of an index entry."""
 _CONTAINER_BYTES = 3
+_PLAIN_NUMBERS = re.compile(r"(?:-?[0-9.]+,)*-?[0-9.]+")
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,23 @@ def _sized(kind: str, held: Any) -> int:
     if kind in _SCALARS:
         return _SCALARS[kind](held)
     if kind == "L":
-        return _CONTAINER_BYTES + sum(1 + value_size(v) for v in held)
+        return _CONTAINER_BYTES + _members_size(held)
     if kind == "M":
         return _CONTAINER_BYTES + sum(1 + _utf8(n) + value_size(v) for n, v in held.items())
     return sum(_SCALARS[kind[0]](member) for member in held)
+
+
+def _members_size(members: Sequence[WireValue]) -> int:
+    # A vector is a list of hundreds of numbers: added up together, in a third of the time.
+    try:
+        numbers = [member["N"] for member in members]
+    except KeyError:
+        return sum(1 + value_size(member) for member in members)
+    joined = ",".join(numbers)
+    if not _PLAIN_NUMBERS.fullmatch(joined):
+        return sum(1 + number_size(number) for number in numbers)
+    halves = sum([(len(d.strip("-0")) + 1) // 2 for d in joined.replace(".", "").split(",")])
+    return halves + 2 * len(numbers) + joined.count("-")
 
 
 def _utf8(text: str) -> int:
@@ -126,11 +140,10 @@ def number_size(text: str) -> int:
 
     DynamoDB documents this as approximate: "approximately one byte per two significant digits".
     """
-    if not text.lstrip("-").isdecimal():
-        digits = "".join(map(str, Decimal(text).as_tuple().digits)).strip("0")
-    else:
-        digits = text.lstrip("-").strip("0")
-    return math.ceil(len(digits) / 2) + 1 + text.startswith("-")
+    digits = text.lstrip("-+")
+    if not digits.isdecimal():
+        digits = digits.lower().partition("e")[0].replace(".", "")
+    return (len(digits.strip("0")) + 1) // 2 + 1 + text.startswith("-")
 
 
 def _binary_size(value: bytes | str) -> int:
