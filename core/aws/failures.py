@@ -51,6 +51,11 @@ def is_retryable(error: BaseException) -> bool:
     return code in _RETRYABLE_CODES or (status >= 500 and code.isalpha())
 
 
+def is_throttling(error: BaseException) -> bool:
+    """True where the service asks for fewer requests."""
+    return isinstance(error, boto.ClientError) and AWS_CODES.get(_code(error)) is ThrottledError
+
+
 def translate(error: Exception, where: str, operation: str) -> IalError:
     """The error of ours that stands for `error`.
 

@@ -18,7 +18,7 @@ from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 
 from core import __version__
-from core.aws.failures import is_retryable, refuse_rubbish, translate
+from core.aws.failures import is_retryable, is_throttling, refuse_rubbish, translate
 from core.aws.wire import Connection, WireClient
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import EndpointAnswerError, EndpointUnreachableError, IalError, RegionError
@@ -62,6 +62,10 @@ class AwsClient:
     def endpoint_url(self) -> str:
         """Where its requests go."""
         return str(self._client.meta.endpoint_url)
+
+    def retried_by(self, retrier: Retrier) -> AwsClient:
+        """The same client with other retries."""
+        return AwsClient(self._client, self._where, retrier, self._cure)
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
         operation = getattr(self._client, name)
@@ -109,8 +113,10 @@ class AwsSession:
         self._clients: dict[str, AwsClient] = {}
         self._wire: AwsClient | WireClient | None = None
         self._lock = threading.Lock()
-        self._retrier = Retrier(
-            RetryPolicy(total_s=settings.retry_time_s), is_retryable, clock=clock
+        policy = RetryPolicy(total_s=settings.retry_time_s)
+        self._retrier = Retrier(policy, is_retryable, clock=clock)
+        self._impatient = Retrier(
+            policy, lambda error: is_retryable(error) and not is_throttling(error), clock=clock
         )
 
     @property
@@ -156,13 +162,18 @@ class AwsSession:
         boto_client = self.client("dynamodb")
         with self._lock:
             if self._wire is None:
-                self._wire = self._make_wire(boto_client)
+                self._wire = self._make_wire(boto_client, self._retrier)
             return self._wire
 
-    def _make_wire(self, boto_client: AwsClient) -> AwsClient | WireClient:
+    def bulk_dynamodb(self) -> AwsClient | WireClient:
+        """As `dynamodb`, for whole tables: throttling is raised at once, for the caller to slow
+        down, and not waited out request by request. A new client at every call."""
+        return self._make_wire(self.client("dynamodb"), self._impatient)
+
+    def _make_wire(self, boto_client: AwsClient, retrier: Retrier) -> AwsClient | WireClient:
         endpoint_url = boto_client.endpoint_url
         if get_environ_proxies(endpoint_url):
-            return boto_client
+            return boto_client.retried_by(retrier)
         connection = Connection(
             endpoint_url=endpoint_url,
             region=self.region,
@@ -175,7 +186,7 @@ class AwsSession:
         return WireClient(
             connection,
             self._botocore().get_credentials,
-            self._retrier,
+            retrier,
             self._clock,
             self.where,
             self._cure,

@@ -76,10 +76,10 @@ def open_export(place: Place, folder: str) -> Export:
     Raises:
         DamagedError: a manifest is missing, altered, or at odds with the other.
     """
-    where = f"{folder}/{manifest.SUMMARY}.json"
+    where = joined(folder, f"{manifest.SUMMARY}.json")
     summary = parse_summary(_checked(place, folder, manifest.SUMMARY), where)
     content = _checked(place, folder, manifest.FILES)
-    files = parse_files(content, f"{folder}/{manifest.FILES}.json")
+    files = parse_files(content, joined(folder, f"{manifest.FILES}.json"))
     named = sum(file.items for file in files)
     if named != summary.items:
         raise DamagedError(
@@ -92,11 +92,12 @@ def open_export(place: Place, folder: str) -> Export:
 
 def find_exports(place: Place, folder: str) -> tuple[str, ...]:
     """The folders of the exports in and under a folder: itself, or those in `AWSDynamoDB/`."""
-    if any(place.entries(f"{folder}/{manifest.SUMMARY}")):
+    if _exists(place, joined(folder, f"{manifest.SUMMARY}.json")):
         return (folder,)
-    inside = folder if folder.rpartition("/")[2] == manifest.EXPORTS else _under(folder)
+    named = folder.rpartition("/")[2] == manifest.EXPORTS
+    inside = folder if named else joined(folder, manifest.EXPORTS)
     names = (name for name in place.folders(inside) if name != manifest.DATA)
-    return tuple(f"{inside}/{name}" for name in names)
+    return tuple(joined(inside, name) for name in names)
 
 
 def lines(
@@ -167,19 +168,28 @@ def _parsed(
             ) from error
 
 
-def _under(folder: str) -> str:
-    return f"{folder}/{manifest.EXPORTS}" if folder else manifest.EXPORTS
+def joined(folder: str, name: str) -> str:
+    """A name in a folder of a place; the root is ""."""
+    return f"{folder}/{name}" if folder else name
+
+
+def _exists(place: Place, name: str) -> bool:
+    try:
+        place.get(name, manifest.MANIFEST_BYTES)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _checked(place: Place, folder: str, name: str) -> bytes:
-    path = f"{folder}/{name}.json"
+    path = joined(folder, f"{name}.json")
     try:
         content = place.get(path, manifest.MANIFEST_BYTES)
     except NotFoundError as error:
         raise DamagedError(
             f"The file '{path}' is missing: the export is incomplete.", path=path
         ) from error
-    expected = _checksum(place, f"{folder}/{name}")
+    expected = _checksum(place, joined(folder, name))
     if expected.strip() != manifest.checksum_file(content):
         raise DamagedError(f"The file '{path}' is altered: its MD5 is another.", path=path)
     return content
@@ -199,19 +209,16 @@ def _entries(place: Place, folder: str, files: tuple[DataFile, ...]) -> Mapping[
     if not wanted:
         return {}
     # An incremental export of AWS's keeps its data beside its own folder.
-    for data in (f"{folder}/{manifest.DATA}", f"{_parent(folder)}{manifest.DATA}"):
+    beside = joined(folder.rpartition("/")[0], manifest.DATA)
+    for data in (joined(folder, manifest.DATA), beside):
         found = {
             name: entry
-            for entry in place.entries(f"{data}/")
+            for entry in place.entries(data)
             if (name := entry.name.rpartition("/")[2]) in wanted
         }
         if found:
             return found
     return {}
-
-
-def _parent(folder: str) -> str:
-    return folder[: folder.rfind("/") + 1]
 
 
 def _read(place: Place, entry: Entry, note: Callable[[bytes], object]) -> Iterator[bytes]:

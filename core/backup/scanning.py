@@ -1,0 +1,128 @@
+"""A whole table, page by page, within a budget of read units.
+
+Each segment of a parallel scan is read by itself and may be read again. What a page took is the
+service's own figure on AWS; elsewhere it is computed from the items' sizes, by DynamoDB's rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from core.aws.capacity import READ_UNIT_BYTES, item_size, page_units
+from core.aws.codec import WireItem
+from core.aws.session import AwsClient, AwsSession
+from core.aws.wire import WireClient
+from core.backup.budget import Budget
+from core.clock import Clock
+from core.errors import InterruptedRunError, NotFoundError, ThrottledError
+
+STALLED_S = 600.0
+"""A table that throttles every request for so long is given up."""
+_FIRST_ITEM_BYTES = 1024
+_PAGE_UNITS = 256.0
+"""A page of 1 MB, read consistently."""
+
+Stop = Callable[[], bool]
+"""Whether somebody asked to stop."""
+
+
+@dataclass(frozen=True)
+class ScanPage:
+    """Items of a page, their sizes as they are billed for reads (bytes), and its read units."""
+
+    items: list[WireItem]
+    bytes: int
+    read_units: float
+
+
+class Scanner:
+    """Reads the segments of one table. Thread-safe."""
+
+    def __init__(
+        self,
+        session: AwsSession,
+        table: str,
+        budget: Budget,
+        clock: Clock,
+        *,
+        consistent: bool = False,
+        stop: Stop = lambda: False,
+    ) -> None:
+        """`consistent` reads strongly, for twice the units."""
+        self._client: AwsClient | WireClient = session.bulk_dynamodb()
+        self._metered = session.endpoint_url is None
+        self._where = session.where
+        self._table = table
+        self._budget = budget
+        self._clock = clock
+        self._consistent = consistent
+        self._stop = stop
+        self._item_bytes = float(_FIRST_ITEM_BYTES)
+
+    def pages(self, segment: int, segments: int) -> Iterator[ScanPage]:
+        """The pages of one segment.
+
+        Raises:
+            NotFoundError: the table is not there (any more).
+            ThrottledError: it throttled for ten minutes without a page between.
+            InterruptedRunError: `stop` says so; raised between pages.
+        """
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "ConsistentRead": self._consistent,
+            "Segment": segment,
+            "TotalSegments": segments,
+        }
+        if self._metered:
+            request["ReturnConsumedCapacity"] = "TOTAL"
+        while True:
+            answer = self._read({**request, **self._limit()})
+            page = self._page(answer)
+            yield page
+            self._budget.spend(page.read_units)
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _read(self, request: dict[str, Any]) -> dict[str, Any]:
+        begun = self._clock.monotonic()
+        while True:
+            if self._stop():
+                raise InterruptedRunError("Interrupted.")
+            try:
+                return self._client.scan(**request)
+            except ThrottledError:
+                if self._clock.monotonic() - begun > STALLED_S:
+                    raise
+                self._budget.throttled()
+            except NotFoundError as error:
+                raise NotFoundError(
+                    f"There is no table '{self._table}' at {self._where} (any more).",
+                    "`ialctl status` shows the tables that stand.",
+                    code=error.code,
+                    status=error.status,
+                    table=self._table,
+                ) from error
+
+    def _limit(self) -> dict[str, int]:
+        """Not more in a page than a second's budget."""
+        rate = self._budget.rate
+        if rate is None or rate >= _PAGE_UNITS:
+            return {}
+        unit_bytes = READ_UNIT_BYTES * (1 if self._consistent else 2)
+        return {"Limit": max(1, int(rate * unit_bytes / self._item_bytes))}
+
+    def _page(self, answer: dict[str, Any]) -> ScanPage:
+        items = answer["Items"]
+        sizes = [item_size(item) for item in items]
+        total = sum(sizes)
+        if items:
+            self._item_bytes = max(1.0, total / len(items))
+        units = (
+            float(answer["ConsumedCapacity"]["CapacityUnits"])
+            if self._metered
+            else page_units(sizes, consistent=self._consistent)
+        )
+        return ScanPage(items, total, units)
