@@ -8,45 +8,20 @@ itself, and carries a number that grows with each owner, so that one who lost it
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
-import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 from filelock import FileLock, Timeout
 
+from core.aws.lease import Owner, process_runs
 from core.clock import Clock, iso
 from core.deploy.client import Client
 from core.errors import AwsError, ConditionFailedError, LockHeldError, NotFoundError, StorageError
 
 LEASE_S = 120.0
 _KEY = {"pk": {"S": "lock#deployment"}, "sk": {"S": "lock"}}
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who holds the lock: a person, a machine, a process, one run."""
-
-    user: str
-    host: str
-    pid: int
-    run: str
-
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host} (process {self.pid})"
-
-
-def this_run(run: str) -> Owner:
-    """The owner that this process is."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, ImportError, OSError):  # an id without a name, as in many containers
-        user = "somebody"
-    return Owner(user, socket.gethostname(), os.getpid(), run)
 
 
 @contextlib.contextmanager
@@ -152,7 +127,7 @@ class Lease:
     def _dead(self, item: Mapping[str, Any]) -> bool:
         if item.get("host", {}).get("S") != self._owner.host or "run" not in item:
             return False
-        return not _process_runs(int(item.get("pid", {}).get("N", "0")))
+        return not process_runs(int(item.get("pid", {}).get("N", "0")))
 
     def _schedule(self) -> None:
         self._renew_at = self._clock.monotonic() + LEASE_S / 3
@@ -190,16 +165,6 @@ class Lease:
         answer = self._dynamodb.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
         item: Mapping[str, Any] = answer.get("Item") or {}
         return item
-
-
-def _process_runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _read_owner(note: Path) -> tuple[str, str]:

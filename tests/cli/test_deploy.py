@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from core.deploy.lock import Owner, file_lock
+from core.aws.lease import Owner
+from core.deploy.lock import file_lock
 from core.deploy.service import LOCK_FILE
 from core.testing.clock import FakeClock
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from core.aws.lease import this_run
 from core.aws.session import AwsSession
 from core.clock import SYSTEM_CLOCK, new_id
-from core.deploy.lock import Lease, file_lock, this_run
+from core.deploy.lock import Lease, file_lock
 from core.errors import (
     LockHeldError,
 )
