@@ -118,6 +118,7 @@ class FileSum:
 class TableBackup:
     """One table's part of a set.
 
+    `keys` are its key attributes, each with its type, the hash key first.
     `folder` holds the export, relative to the set's folder. The table was read from `started_at`
     to `finished_at`; where `consistent`, the items are those that stood at the instant `at`.
     `position` is where an increment goes on. Sizes are in bytes: of items as DynamoDB bills them,
@@ -125,6 +126,8 @@ class TableBackup:
     """
 
     table: str
+    table_id: str
+    keys: tuple[tuple[str, str], ...]
     folder: str
     kind: Kind
     method: Method

@@ -110,12 +110,7 @@ def lines(
     """
     entry, count = export.entry(file), 0
     digest = hashlib.md5(usedforsecurity=False)
-    chunks = (
-        _opened(place, entry, opener, digest.update)
-        if file.name.endswith(manifest.SEALED)
-        else _read(place, entry, digest.update)
-    )
-    for line in lines_of(chunks, entry.name):
+    for line in lines_of(read_entry(place, entry, opener, digest.update), entry.name):
         count += 1
         if count > file.items:
             break
@@ -221,14 +216,21 @@ def _entries(place: Place, folder: str, files: tuple[DataFile, ...]) -> Mapping[
     return {}
 
 
-def _read(place: Place, entry: Entry, note: Callable[[bytes], object]) -> Iterator[bytes]:
-    with place.open(entry.name) as source:
-        yield from read_chunks(source, note)
-
-
-def _opened(
-    place: Place, entry: Entry, opener: Opener | None, note: Callable[[bytes], object]
+def read_entry(
+    place: Place,
+    entry: Entry,
+    opener: Opener | None,
+    note: Callable[[bytes], object] = lambda _: None,
 ) -> Iterator[bytes]:
+    """The bytes of a data file, opened where it is sealed; `note` is told those that lie there.
+
+    Raises:
+        DamagedError: it is sealed, and can't be opened.
+    """
+    if not entry.name.endswith(manifest.SEALED):
+        with place.open(entry.name) as source:
+            yield from read_chunks(source, note)
+        return
     if opener is None:
         raise DamagedError(f"The file '{entry.name}' is encrypted, but its set names no keys.")
     sealed = place.get(entry.name, SEALED_BYTES)

@@ -1,0 +1,41 @@
+"""One table's changes since a backup, from its stream: of each key what became of it in all."""
+
+from __future__ import annotations
+
+from core.backup import manifest
+from core.backup.changes import Changes
+from core.backup.lines import change_line
+from core.backup.manifest import StreamPosition
+from core.backup.streams import Stream
+from core.backup.table_files import TableFiles, Totals
+from core.backup.table_scan import ScanResult
+from core.clock import Clock
+
+
+def read_increment(
+    files: TableFiles, stream: Stream, position: StreamPosition, clock: Clock
+) -> ScanResult:
+    """Packs the net changes between a position and the next whole second.
+
+    Raises:
+        UsageError: the stream does not reach back so far.
+        InterruptedRunError: somebody asked to stop.
+    """
+    started, until_s = clock.time(), stream.next_second()
+    packer = files.packer("changes", until_s)
+    items = size = 0
+    with Changes() as changes:
+        reached = stream.read(position, until_s, changes.fold)
+        for change in changes.all():
+            line = change_line(change)
+            packer.add([line])
+            items, size = items + 1, size + len(line)
+    return ScanResult(
+        Totals(items, size, packer.finish()),
+        0.0,
+        manifest.instant(started),
+        manifest.instant(clock.time()),
+        until_s,
+        reached,
+        "",
+    )
