@@ -3,27 +3,23 @@
 The package keeps its state in module-level dictionaries and offers no hook on a change, so this
 module lays one around the functions through which every write of an item goes (`_set_item`,
 `_remove_item`, `_items_replaced`), around the stream's (`_emit_stream_event`,
-`drop_stream_records`) and around `_query`. The package's version is pinned, and
+`drop_stream_records`); `core.local.quick_reads` lays another around `_query` and `_scan`. The
+package's version is pinned, and
 `tests/integration/test_local_durability.py` drives every kind of write through them.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import FunctionType
 from typing import Any
-
-from sortedcontainers import SortedDict
 
 from core.local.frames import encode
 from core.local.journal import Journal
-from core.local.key_conditions import hand_over
-from core.local.ordered import MIN_ITEMS, OrderedPartitions, Partition, PartitionId, first
+from core.local.quick_reads import QuickReads
 
 # What of DynamoDB's state is kept apart: items and streams go by journal and snapshot.
 _DYNAMODB_STORES = {
@@ -88,7 +84,7 @@ class Emulator:
         self._responses = responses
         self._cloudformation = cloudformation
         self._dynamodb = dynamodb
-        self._ordered = OrderedPartitions()
+        self._reads = QuickReads(dynamodb)
         self._by_id: dict[str, tuple[tuple[str, str, str], dict[str, Any]]] = {}
         self.app: Callable[..., Any] = application.app
 
@@ -251,7 +247,7 @@ class Emulator:
         def set_item(table: dict[str, Any], pk: str, sk: str, item: Any) -> Any:
             with current().lock:
                 old = original(table, pk, sk, item)
-                self._ordered.changed(table["TableId"], (pk, sk), old, item)
+                self._reads.changed(table, pk, sk, old, item)
                 add(table, "set", pk, sk, item)
                 return old
 
@@ -263,7 +259,7 @@ class Emulator:
         def remove_item(table: dict[str, Any], pk: str, sk: str) -> Any:
             with current().lock:
                 old = original(table, pk, sk)
-                self._ordered.changed(table["TableId"], (pk, sk), old, None)
+                self._reads.changed(table, pk, sk, old, None)
                 add(table, "remove", pk, sk)
                 return old
 
@@ -277,7 +273,7 @@ class Emulator:
         def items_replaced(table: dict[str, Any]) -> None:
             with current().lock:
                 original(table)
-                self._ordered.forget(table["TableId"])
+                self._reads.forget(table["TableId"])
                 add(table, "clear")
                 for pk, rows in table["items"].items():
                     for sk, item in rows.items():
@@ -309,108 +305,10 @@ class Emulator:
 
         return drop
 
-    def speed_up_queries(self, lock: Callable[[], AbstractContextManager[Any]]) -> None:
-        """Gives Query simple key conditions in the form that the emulator evaluates quickly, and,
-        where it has a limit, a view of its table with no more items than it can use."""
-        module = self._dynamodb
-        original = module._query
-        # The same function over other globals: only this Query sees the view, no other thread.
-        views = _Views(module._tables)
-        scope = {**vars(module), "_tables": views}
-        on_view = FunctionType(original.__code__, scope, argdefs=original.__defaults__)
-
-        def query(data: Any) -> Any:
-            table = module._tables.get(data.get("TableName")) if isinstance(data, dict) else None
-            if table is None:
-                return original(data)
-            keys = _key_names(module, table, data.get("IndexName"))
-            types = {d["AttributeName"]: d["AttributeType"] for d in table["AttributeDefinitions"]}
-            handed = hand_over(data, *keys, types)
-            if handed is None:
-                return original(data)
-            with lock():
-                views.view = self._view(table, handed, *keys)
-            try:
-                return on_view(handed) if views.view else original(handed)
-            finally:
-                views.view = None
-
-        module._query = query
-
-    def _view(
-        self,
-        table: dict[str, Any],
-        request: Mapping[str, Any],
-        hashes: list[str],
-        ranges: list[str],
-    ) -> dict[str, Any] | None:
-        limit = request.get("Limit")
-        if not isinstance(limit, int) or limit < 1 or not ranges:
-            return None
-        partition = self._partition(table, request, hashes[0], ranges)
-        if partition is None:
-            return None
-        start = request.get("ExclusiveStartKey")
-        after = partition.order_key(start) if start else None
-        items: dict[str, dict[str, Any]] = defaultdict(dict)
-        for (pk, sk), item in first(partition, request, after):
-            items[pk][sk] = item
-        return {**table, "items": items, self._dynamodb._INDEX_MEMBERS: None}
-
-    def _partition(
-        self, table: dict[str, Any], request: Mapping[str, Any], hash_name: str, ranges: list[str]
-    ) -> Partition | None:
-        module, index = self._dynamodb, request.get("IndexName")
-        (value,) = request["KeyConditions"][hash_name]["AttributeValueList"]
-        wanted = PartitionId(table["TableId"], index, next(iter(value.values())))
-        kept = self._ordered.get(wanted)
-        if kept is not None:
-            return kept
-        found = self._members(table, index, wanted.value)
-        if len(found) < MIN_ITEMS:
-            return None
-        order = module._index_order_keys(table, ranges)
-
-        def order_key(item: Mapping[str, Any]) -> tuple[Any, ...]:
-            return tuple(module._index_order_value(item, *key) for key in order)
-
-        rows = SortedDict({order_key(item): (key, item) for key, item in found})
-        partition = Partition(order_key, hash_name, tuple(ranges), rows)
-        self._ordered.keep(wanted, partition)
-        return partition
-
-    def _members(
-        self, table: dict[str, Any], index: str | None, value: str
-    ) -> list[tuple[tuple[str, str], Any]]:
-        items = table["items"]
-        if index is None:
-            return [((value, sk), item) for sk, item in items.get(value, {}).items()]
-        members = self._dynamodb._index_members(table).get(index, {}).get(value, ())
-        return [(key, items[key[0]][key[1]]) for key in members]
-
-
-class _Views(threading.local):
-    """Stands for the emulator's tables: answers with the view where this thread has one."""
-
-    view: dict[str, Any] | None = None
-
-    def __init__(self, tables: Any) -> None:
-        self._tables = tables
-
-    def get(self, name: str) -> Any:
-        """The table of that name, or the view of it."""
-        return self.view or self._tables.get(name)
+    def speed_up_reads(self, lock: Callable[[], AbstractContextManager[Any]]) -> None:
+        """From now on a Query or Scan looks at no more items than it can use."""
+        self._reads.speed_up(lock)
 
 
 def _moves(status: str | None) -> bool:
     return status is not None and status.endswith(("_IN_PROGRESS", "_PENDING"))
-
-
-def _key_names(
-    module: Any, table: dict[str, Any], index: str | None
-) -> tuple[list[str], list[str]]:
-    if not index:
-        return [table["pk_name"]], [table["sk_name"]] if table["sk_name"] else []
-    found = module._index_def(table, index)
-    hashes, ranges = module._index_key_lists(found) if found else ([], [])
-    return hashes, ranges

@@ -39,7 +39,7 @@ class Tables:
         self.emulator = Emulator()
         journal = Journal(folder / "journal")
         self.emulator.journal_to(lambda: journal)
-        self.emulator.speed_up_queries(lambda: journal.lock)
+        self.emulator.speed_up_reads(lambda: journal.lock)
         self.quick_query = dynamodb._query
         for kind in KINDS:
             self._make(kind)
@@ -88,10 +88,10 @@ def _keys(*names: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tables]:
     """The tables, with every partition long enough to be kept in order."""
-    from core.local import emulator
+    from core.local import quick_reads
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emulator, "MIN_ITEMS", 1)
+        patch.setattr(quick_reads, "MIN_ITEMS", 1)
         yield Tables(tmp_path_factory.mktemp("tables"))
 
 
