@@ -13,15 +13,15 @@ from core.clock import Clock
 
 
 def read_increment(
-    files: TableFiles, stream: Stream, position: StreamPosition, clock: Clock
+    files: TableFiles, stream: Stream, position: StreamPosition, until_s: int, clock: Clock
 ) -> ScanResult:
-    """Packs the net changes between a position and the next whole second.
+    """Packs the net changes between a position and a whole second of the service's clock.
 
     Raises:
         UsageError: the stream does not reach back so far.
         InterruptedRunError: somebody asked to stop.
     """
-    started, until_s = clock.time(), stream.next_second()
+    started = clock.time()
     packer = files.packer("changes", until_s)
     items = size = 0
     with Changes() as changes:

@@ -9,7 +9,7 @@ file of their own. So each key stands once, as an export's does.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
@@ -85,8 +85,8 @@ class TableScan:
         self._items = self._bytes = 0
         self._units = 0.0
 
-    def run(self) -> ScanResult:
-        """Scans what is not kept yet, and replays the stream.
+    def scan(self) -> tuple[SegmentNote, ...]:
+        """Scans the segments that are not kept yet; answers all, in order.
 
         Raises:
             NotFoundError: the table was deleted meanwhile.
@@ -97,14 +97,22 @@ class TableScan:
             self._tell(note.items, note.item_bytes, note.read_units)
         pending = [n for n in range(self._plan.segments) if n not in notes]
         notes |= {note.segment: note for note in self._scan(pending)}
-        in_order = [notes[number] for number in sorted(notes)]
-        result = _result(in_order, self._plan.why_not)
+        return tuple(notes[number] for number in sorted(notes))
+
+    def brought_to(self, until_s: int, notes: Sequence[SegmentNote]) -> ScanResult:
+        """What was scanned, as it stood at a whole second of the service's clock; as it was
+        found where there is no stream, or it no longer reaches back.
+
+        Raises:
+            InterruptedRunError: somebody asked to stop; what is done is kept.
+        """
+        result = _result(notes, self._plan.why_not)
         position = self._plan.position
         if position is None or self._stream is None:
             return result
-        if self._clock.time() - position.since_s > KEPT_S:
+        if until_s - position.since_s > KEPT_S:
             return replace(result, why_not="it took longer than the stream keeps its records")
-        return self._replayed(self._stream, position, in_order, result)
+        return self._replayed(self._stream, position, until_s, notes, result)
 
     def _kept(self) -> Iterable[SegmentNote]:
         for path, content in self._files.notes():
@@ -154,10 +162,10 @@ class TableScan:
         self,
         stream: Stream,
         position: StreamPosition,
-        notes: list[SegmentNote],
+        until_s: int,
+        notes: Sequence[SegmentNote],
         result: ScanResult,
     ) -> ScanResult:
-        until_s = stream.next_second()
         self._tell(0, 0, 0.0, "replaying")
         with Changes() as changes:
             reached = stream.read(position, until_s, changes.fold)
@@ -253,7 +261,7 @@ def _added(one: Totals, other: Totals) -> Totals:
     )
 
 
-def _result(notes: list[SegmentNote], why_not: str) -> ScanResult:
+def _result(notes: Sequence[SegmentNote], why_not: str) -> ScanResult:
     totals = Totals(
         sum(note.items for note in notes),
         sum(note.item_bytes for note in notes),

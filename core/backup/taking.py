@@ -24,7 +24,7 @@ from core.backup.table_export import TableExport
 from core.backup.table_files import TableFiles
 from core.backup.table_increment import read_increment
 from core.backup.table_results import of_scan, summary_of
-from core.backup.table_scan import TableScan
+from core.backup.table_scan import SegmentNote, TableScan
 from core.backup.table_settings import read_settings
 from core.clock import Clock, Ids
 from core.errors import DamagedError, InterruptedRunError, NotFoundError, UsageError
@@ -57,6 +57,17 @@ class _Run:
     keys: SetKeys | None
     streams: dict[str, Stream]
     resumed: bool
+
+
+@dataclass
+class _Reading:
+    """A table that is being read: its segments' notes, once it was scanned."""
+
+    table: TablePlan
+    files: TableFiles
+    scan: TableScan
+    stream: Stream | None
+    notes: tuple[SegmentNote, ...] = ()
 
 
 class Taker:
@@ -101,14 +112,14 @@ class Taker:
 
             try:
                 budget = Budget(wish.max_rcu, self._clock)
-                tables = [self._table(run, table, budget, observe) for table in run.plan.tables]
+                tables = self._tables(run, budget, observe)
             except InterruptedRunError as error:
                 raise InterruptedRunError(
                     f"Interrupted; what is done of the backup '{run.plan.id}' is kept.",
                     "The same command goes on from there.",
                 ) from error
             lock.keep()
-            return Taken(self._commit(run, about, tuple(tables)), run.resumed)
+            return Taken(self._commit(run, about, tables), run.resumed)
 
     def _begin(self, wish: Wish, source: KeySource | None) -> _Run:
         base = self._base(wish.base)
@@ -187,36 +198,51 @@ class Taker:
             return False
         return True
 
-    def _table(self, run: _Run, table: TablePlan, budget: Budget, observe: Observer) -> TableBackup:
-        if table.method == "export":
-            made = self._exported(run, table, observe)
-        else:
-            made = self._read(run, table, budget, observe)
-        units, items, size = made.read_units, made.items, made.item_bytes
-        observe(Progress(table.table, "done", items, size, units, items, size))
-        return made
+    def _tables(self, run: _Run, budget: Budget, observe: Observer) -> tuple[TableBackup, ...]:
+        """Reads all tables; then brings those with a stream to one and the same instant."""
+        made: dict[str, TableBackup] = {}
+        readings: list[_Reading] = []
+        for table in run.plan.tables:
+            if table.method == "export":
+                made[table.table] = self._exported(run, table, observe)
+                continue
+            reading = self._reading(run, table, budget, observe)
+            reading.notes = reading.scan.scan() if table.kind == "full" else ()
+            readings.append(reading)
+        streams = [reading.stream for reading in readings if reading.stream]
+        until_s = streams[0].next_second() if streams else 0
+        for reading in readings:
+            made[reading.table.table] = self._finished(reading, until_s, observe)
+        return tuple(made[table.table] for table in run.plan.tables)
 
-    def _read(self, run: _Run, table: TablePlan, budget: Budget, observe: Observer) -> TableBackup:
+    def _reading(self, run: _Run, table: TablePlan, budget: Budget, observe: Observer) -> _Reading:
         files = TableFiles(self._place, run.plan, table, run.keys)
         files.begin()
         stream = self._stream(run, table)
+        scanner = Scanner(
+            self._session,
+            table.table,
+            budget,
+            self._clock,
+            # What was written just before the stream's position must be in the scan.
+            consistent=stream is not None,
+            stop=self._stop,
+        )
+        scan = TableScan(files, table, scanner, stream, self._clock, observe)
+        return _Reading(table, files, scan, stream)
+
+    def _finished(self, reading: _Reading, until_s: int, observe: Observer) -> TableBackup:
+        table, files, stream = reading.table, reading.files, reading.stream
         if table.kind == "incremental" and stream is not None and table.position is not None:
             observe(Progress(table.table, "replaying", 0, 0, 0.0))
-            scan = read_increment(files, stream, table.position, self._clock)
+            result = read_increment(files, stream, table.position, until_s, self._clock)
         else:
-            scanner = Scanner(
-                self._session,
-                table.table,
-                budget,
-                self._clock,
-                # What was written just before the stream's position must be in the scan.
-                consistent=stream is not None,
-                stop=self._stop,
-            )
-            scan = TableScan(files, table, scanner, stream, self._clock, observe).run()
-        made = of_scan(table, scan)
-        kept = (packed.file for packed in scan.totals.files)
+            result = reading.scan.brought_to(until_s, reading.notes)
+        made = of_scan(table, result)
+        kept = (packed.file for packed in result.totals.files)
         files.finish(kept, partial(summary_of, table, made))
+        units, items, size = made.read_units, made.items, made.item_bytes
+        observe(Progress(table.table, "done", items, size, units, items, size))
         return made
 
     def _stream(self, run: _Run, table: TablePlan) -> Stream | None:
