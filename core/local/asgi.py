@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 import orjson
 
+from core.local.objects import failures
 from core.local.store import Effect, Store
 
 Scope = MutableMapping[str, Any]
@@ -40,6 +41,7 @@ _ITEM_WRITES = (
     "DynamoDB_20120810.Execute",
 )
 _READS = ("Describe", "List", "Get", "Head", "Validate", "Estimate", "Detect")
+_OBJECT_QUERIES = (b"", b"x-id=PutObject", b"x-id=DeleteObject")
 _FORM_ACTION = re.compile(rb"(?:.*&)?Action=(\w+)", re.DOTALL)
 
 
@@ -60,8 +62,9 @@ class DurableApp:
         elif scope["path"].startswith(_ADMIN_PREFIXES):
             await _answer(send, 403, b'{"message":"not served here"}')
         else:
-            action = _Action(scope, receive)
-            await self._app(scope, action.receive, _Held(self._store, send, action))
+            action, failed = _Action(scope, receive), list[OSError]()
+            failures.set(failed)
+            await self._app(scope, action.receive, _Held(self._store, send, action, failed))
 
 
 class _Action:
@@ -74,6 +77,7 @@ class _Action:
         for name, value in scope["headers"]:
             if name == b"x-amz-target":
                 self._name = value.decode("latin-1")
+        self._writes_object = not self._name and _writes_object(scope)
 
     async def receive(self) -> Message:
         """The next message; the first of a form's body names its action."""
@@ -87,6 +91,8 @@ class _Action:
     @property
     def effect(self) -> Effect:
         """What the request may change."""
+        if self._writes_object:
+            return Effect.NOTHING  # but to the object's own files
         if self._name.startswith(_ITEM_READS):
             return Effect.READS_ITEMS
         if self._name.startswith(_ITEM_WRITES):
@@ -111,8 +117,9 @@ class _Action:
 class _Held:
     """A `send` that lets the first message through only once the store has what it tells of."""
 
-    def __init__(self, store: Store, send: Send, action: _Action) -> None:
+    def __init__(self, store: Store, send: Send, action: _Action, failed: list[OSError]) -> None:
         self._store = store
+        self._failed = failed
         self._send = send
         self._action = action
         self._refused = False
@@ -120,12 +127,22 @@ class _Held:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             try:
+                for error in self._failed:
+                    raise error
                 self._store.before_answer(self._action.effect)
             except OSError as error:
                 self._refused = True
                 await self._action.refuse(self._send, error)
         if not self._refused:
             await self._send(message)
+
+
+def _writes_object(scope: Scope) -> bool:
+    """Whether a request puts or deletes one object: `/bucket/key`, signed for S3."""
+    if scope["method"] not in ("PUT", "DELETE") or "/" not in scope["path"].strip("/"):
+        return False
+    signed = next((v for n, v in scope["headers"] if n == b"authorization"), b"")
+    return b"/s3/aws4_request" in signed and scope["query_string"] in _OBJECT_QUERIES
 
 
 async def _answer(send: Send, status: int, content: bytes) -> None:

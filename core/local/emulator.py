@@ -19,6 +19,7 @@ from typing import Any
 
 from core.local.frames import encode
 from core.local.journal import Journal
+from core.local.objects import guard_objects
 from core.local.quick_reads import QuickReads
 
 # What of DynamoDB's state is kept apart: items and streams go by journal and snapshot.
@@ -77,7 +78,7 @@ class Emulator:
         """Imports the package; its environment variables must be set before."""
         from ministack import app as application
         from ministack.core import persistence, responses
-        from ministack.services import cloudformation, dynamodb
+        from ministack.services import cloudformation, dynamodb, s3
 
         self._application = application
         self._persistence = persistence
@@ -86,6 +87,7 @@ class Emulator:
         self._dynamodb = dynamodb
         self._reads = QuickReads(dynamodb)
         self._by_id: dict[str, tuple[tuple[str, str, str], dict[str, Any]]] = {}
+        guard_objects(s3)
         self.app: Callable[..., Any] = application.app
 
     # State other than items -----------------------------------------------------------------
