@@ -31,7 +31,10 @@ _Records: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Differences:
-    """How two sets of items differ; of the digests of keys that do, the first few."""
+    """How two sets of items differ; of the digests of keys that do, the first few.
+
+    `excused` are those missing that were added with another number than 0 for their file.
+    """
 
     missing: int = 0
     extra: int = 0
@@ -39,10 +42,11 @@ class Differences:
     missing_keys: tuple[bytes, ...] = ()
     extra_keys: tuple[bytes, ...] = ()
     different_keys: tuple[bytes, ...] = ()
+    excused: int = 0
 
     @property
     def none(self) -> bool:
-        """Whether the two are equal."""
+        """Whether the two are equal, but for what is excused."""
         return not (self.missing or self.extra or self.different)
 
     def __add__(self, other: Differences) -> Differences:
@@ -53,6 +57,7 @@ class Differences:
             (self.missing_keys + other.missing_keys)[:SAMPLES],
             (self.extra_keys + other.extra_keys)[:SAMPLES],
             (self.different_keys + other.different_keys)[:SAMPLES],
+            self.excused + other.excused,
         )
 
 
@@ -155,12 +160,14 @@ def _compared(expected: _Records, found: _Records) -> Differences:
     paired[:-1] |= same
     paired[1:] |= same
     unlike = (both["v0"][:-1] != both["v0"][1:]) | (both["v1"][:-1] != both["v1"][1:])
-    missing = both[~paired & (origin == 0)]
+    absent = both[~paired & (origin == 0)]
+    missing = absent[absent["file"] == 0]
     extra = both[~paired & (origin == 1)]
     different = both[:-1][same & unlike]
     return Differences(
         *(len(missing), len(extra), len(different)),
         *(_samples(missing), _samples(extra), _samples(different)),
+        len(absent) - len(missing),
     )
 
 

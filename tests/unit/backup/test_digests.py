@@ -26,7 +26,7 @@ def filled(folder: Path, held: dict[int, int], buffer_bytes: int) -> Digests:
     """Records of these keys and values."""
     made = Digests(folder, buffer_bytes)
     for key, value in held.items():
-        made.add(digest(key), digest(value), value)
+        made.add(digest(key), digest(value))
     return made
 
 
@@ -71,6 +71,14 @@ def test_of_a_key_added_twice_the_last_counts(tmp_path: Path) -> None:
         b.add(digest(1), digest(6))
         b.add(digest(1), digest(7))
         assert compare(a, b) == Differences()
+
+
+def test_what_is_missing_may_be_excused(tmp_path: Path) -> None:
+    """Missing records that were marked when they were added are counted apart."""
+    with Digests(tmp_path) as a, Digests(tmp_path) as b:
+        a.add(digest(1), digest(1), 1)
+        a.add(digest(2), digest(2), 0)
+        assert compare(a, b) == Differences(1, missing_keys=(digest(2),), excused=1)
 
 
 def test_few_records_never_touch_the_disk_and_many_leave_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""A live table against the items that it should hold, canonically, whatever their number.
+
+Both sides become digests, which are compared; keys are looked up, in a second pass, only where
+something differs. Items that are missing because their time to live has passed are told apart.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import orjson
+
+from core.aws.codec import WireItem
+from core.aws.session import AwsSession
+from core.backup.budget import Budget
+from core.backup.canonical import canonical_item
+from core.backup.digests import SAMPLES, Digests, compare
+from core.backup.lines import Keys, item_digest, key_digest
+from core.backup.progress import Observer, Progress, no_observer
+from core.backup.scanning import Scanner, Stop
+from core.clock import Clock
+from core.errors import InterruptedRunError
+
+WORKERS = 4
+_TELL_EVERY = 2000
+
+Items = Callable[[], Iterable[WireItem]]
+"""Gives the items anew each time that it is called."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A live table: its name, its keys, and the attribute of its time to live, if any."""
+
+    table: str
+    keys: Keys
+    ttl: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a table lacks, has beside, and has otherwise; of each the keys of the first few.
+
+    `expired` are missing too, but their time to live has passed. Keys are JSON texts.
+    """
+
+    table: str
+    expected: int
+    found: int
+    missing: int = 0
+    expired: int = 0
+    extra: int = 0
+    different: int = 0
+    missing_keys: tuple[str, ...] = ()
+    extra_keys: tuple[str, ...] = ()
+    different_keys: tuple[str, ...] = ()
+    read_units: float = 0.0
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether every expected item is there as it should be; there may be others."""
+        return not (self.missing or self.different)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the table holds these items and no others, but for expired ones."""
+        return self.holds_all and not self.extra
+
+    def __str__(self) -> str:
+        parts = [
+            f"{count} {what}"
+            for count, what in (
+                (self.missing, "missing"),
+                (self.different, "different"),
+                (self.extra, "beside"),
+                (self.expired, "expired meanwhile"),
+            )
+            if count
+        ]
+        return ", ".join(parts) or f"equal, {self.found} items"
+
+
+class Comparer:
+    """Compares tables. For one thread, with threads of its own."""
+
+    def __init__(
+        self,
+        session: AwsSession,
+        temporary: Path,
+        clock: Clock,
+        *,
+        max_rcu: float | None = None,
+        observe: Observer = no_observer,
+        stop: Stop = lambda: False,
+    ) -> None:
+        """`temporary` is a folder for digests of millions; `max_rcu` bounds read units a second."""
+        self._session, self._temporary, self._clock = session, temporary, clock
+        self._max_rcu = max_rcu
+        self._observe, self._stop = observe, stop
+        self._lock = threading.Lock()
+        self._seen = 0
+
+    def compare(self, target: Target, items: Items) -> Comparison:
+        """The table, read consistently, against the items.
+
+        Raises:
+            NotFoundError: there is no such table.
+            InterruptedRunError: somebody asked to stop.
+        """
+        budget = Budget(self._max_rcu, self._clock)
+        with Digests(self._temporary) as expected, Digests(self._temporary) as found:
+            self._scan(target, budget, found)
+            # After the scan: what has expired by now may have been gone before.
+            now_s = self._clock.time()
+            for item in items():
+                late = _expired(item, target.ttl, now_s)
+                expected.add(key_digest(target.keys.of(item)), item_digest(item), int(late))
+                if expected.count % _TELL_EVERY == 0 and self._stop():
+                    raise InterruptedRunError("Interrupted.", "Run the same command again.")
+            differences = compare(expected, found)
+            counts = (expected.count, found.count)
+        return Comparison(
+            target.table,
+            *counts,
+            missing=differences.missing,
+            expired=differences.excused,
+            extra=differences.extra,
+            different=differences.different,
+            missing_keys=_keys(target, differences.missing_keys, items),
+            extra_keys=_keys(target, differences.extra_keys, lambda: self._pages(target, budget)),
+            different_keys=_keys(target, differences.different_keys, items),
+            read_units=budget.spent,
+        )
+
+    def _scan(self, target: Target, budget: Budget, digests: Digests) -> None:
+        self._seen = 0
+        failed = threading.Event()
+
+        def segment(number: int) -> None:
+            done = False
+            try:
+                for page in self._scanner(target, budget, failed).pages(number, WORKERS):
+                    for item in page.items:
+                        digests.add(key_digest(target.keys.of(item)), item_digest(item))
+                    self._tell(target, len(page.items), page.bytes, budget)
+                done = True
+            finally:
+                if not done:
+                    failed.set()  # the other segments end too
+
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="compare") as pool:
+            futures = [pool.submit(segment, number) for number in range(WORKERS)]
+        errors = [error for future in futures if (error := future.exception())]
+        # Segments that ended because of another's failure say nothing of their own.
+        for error in sorted(errors, key=lambda e: isinstance(e, InterruptedRunError)):
+            raise error
+
+    def _scanner(self, target: Target, budget: Budget, failed: threading.Event) -> Scanner:
+        return Scanner(
+            self._session,
+            target.table,
+            budget,
+            self._clock,
+            consistent=True,
+            stop=lambda: failed.is_set() or self._stop(),
+        )
+
+    def _pages(self, target: Target, budget: Budget) -> Iterator[WireItem]:
+        for page in self._scanner(target, budget, threading.Event()).pages(0, 1):
+            yield from page.items
+
+    def _tell(self, target: Target, items: int, size: int, budget: Budget) -> None:
+        with self._lock:
+            self._seen += items
+            seen = self._seen
+        self._observe(Progress(target.table, "verifying", seen, size, budget.spent))
+
+
+def _expired(item: WireItem, ttl: str | None, now_s: float) -> bool:
+    value = item.get(ttl or "", {}).get("N")
+    if value is None:
+        return False
+    with suppress(InvalidOperation):
+        return Decimal(value) <= Decimal(now_s)
+    return False
+
+
+def _keys(target: Target, digests: Collection[bytes], items: Items) -> tuple[str, ...]:
+    """The keys of these digests, as JSON; looked for only where there are any."""
+    wanted = set(digests)
+    found: list[str] = []
+    if not wanted:
+        return ()
+    for item in items():
+        key = target.keys.of(item)
+        digest = key_digest(key)
+        if digest in wanted:
+            wanted.remove(digest)
+            found.append(orjson.dumps(canonical_item(key)).decode())
+            if not wanted or len(found) == SAMPLES:
+                break
+    return tuple(sorted(found))

@@ -1,0 +1,1 @@
+"""Prices, and what things cost by them: pure arithmetic."""
