@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from core.aws.session import AwsSession
 from core.backup.manifest import Kind, Method, SetManifest, TableBackup, export_id, seconds_of
+from core.backup.opening import read_manifest
 from core.backup.place import Place
 from core.backup.plans import (
     NO_STREAM,
@@ -22,6 +23,15 @@ from core.errors import AwsError, UsageError
 # AWS exports increments of a quarter of an hour to a day.
 _SHORTEST_INCREMENT_S = 15 * 60
 _LONGEST_INCREMENT_S = 24 * 3600
+
+
+def plan_tables(
+    session: AwsSession, place: Place, wish: Wish, clock: Clock, ids: Ids, *, sealed: bool
+) -> tuple[TablePlan, ...]:
+    """How the tables of a wish would be read; nothing is written."""
+    planner = TablePlanner(session, place, wish, clock, ids, sealed=sealed, stop=lambda: False)
+    base = read_manifest(place, wish.base) if wish.base else None
+    return tuple(planner.plan(table, base) for table in wish.tables)
 
 
 class TablePlanner:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -30,6 +31,9 @@ _PAGE = 1000
 _POLL_S = 0.2
 # How long after a write its record may come, at AWS; nowhere stated, well under a second as a rule.
 _LAG_S = 5.0
+# A server may take its Date from a clock that it looks at once a second.
+_DATE_AGE_S = 1
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 Fold = Callable[[Change], None]
 
@@ -50,6 +54,8 @@ class Stream:
     ) -> None:
         self._client = session.client("dynamodbstreams")
         self._lag_s = _LAG_S if session.endpoint_url is None else 0.0
+        host = urlsplit(session.endpoint_url or "").hostname
+        self._same_clock = host in _THIS_MACHINE
         self._arn = arn
         self._clock = clock
         self._stop = stop
@@ -67,8 +73,8 @@ class Stream:
         return StreamPosition(self._arn, int(now_s), {shard.id: shard.last for shard in shards})
 
     def next_second(self) -> int:
-        """The next whole second of the service's clock."""
-        return int(self._shards()[1]) + 1
+        """A whole second that has not come yet by the service's clock."""
+        return int(self._shards()[1]) + (1 if self._same_clock else 1 + _DATE_AGE_S)
 
     def read(self, position: StreamPosition, until_s: int, fold: Fold) -> StreamPosition:
         """Hands on every change between a position and a second, in the order of each key.
@@ -94,11 +100,12 @@ class Stream:
         last = position.shards.get(shard.id)
         if last is not None and last == shard.last:
             return last
+        from_s = position.since_s if last is None else 0
         for record, number in self._records(shard, last, until_s):
             stamp_s = record["ApproximateCreationDateTime"].timestamp()
             if stamp_s >= until_s:
                 break
-            if last is not None or stamp_s >= position.since_s:
+            if stamp_s >= from_s:
                 fold(_change(record, stamp_s))
             last = number
         return last
@@ -163,7 +170,9 @@ class Stream:
             more = {"ExclusiveStartShardId": about["LastEvaluatedShardId"]}
 
     def _now_s(self, answer: Mapping[str, Any]) -> float:
-        """The service's time: its clock makes the stamps, ours may be wrong."""
+        """The service's time: its clock makes the stamps, ours may be wrong. Never ahead."""
+        if self._same_clock:
+            return self._clock.time()
         told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         return parsedate_to_datetime(told).timestamp() if told else self._clock.time()
 

@@ -12,6 +12,7 @@ from core.backup import manifest
 from core.backup.budget import Budget
 from core.backup.lock import PlaceLock, is_removed
 from core.backup.manifest import FileSum, SetManifest, StackVersion, TableBackup
+from core.backup.opening import read_manifest
 from core.backup.place import Place
 from core.backup.planning import TablePlanner
 from core.backup.plans import SetPlan, TablePlan, Wish
@@ -122,7 +123,7 @@ class Taker:
             return Taken(self._commit(run, about, tables), run.resumed)
 
     def _begin(self, wish: Wish, source: KeySource | None) -> _Run:
-        base = self._base(wish.base)
+        base = read_manifest(self._place, wish.base) if wish.base else None
         planner = TablePlanner(
             self._session,
             self._place,
@@ -156,12 +157,6 @@ class Taker:
             self._place.put(name, manifest.dump(settings.to_json()))
         self._place.put(joined(plan.id, manifest.PLAN_FILE), manifest.dump(plan))
         return _Run(plan, keys, planner.streams, resumed=False)
-
-    def _base(self, base: str | None) -> SetManifest | None:
-        if base is None:
-            return None
-        path = joined(base, manifest.SET_FILE)
-        return manifest.read_set_manifest(self._place.get(path, manifest.MANIFEST_BYTES), path)
 
     def _resumable(self, wished: SetPlan, source: KeySource | None) -> _Run | None:
         """The newest killed run of the same wish, where it can be gone on with."""
