@@ -1,4 +1,4 @@
-"""Sets of backups for tests of what stands around them: their manifests are real, their data not."""
+"""Sets of backups for tests of what stands around them: real manifests, made-up data."""
 
 from __future__ import annotations
 
@@ -68,6 +68,6 @@ def put_set(
         place.put(f"{set_id}/{manifest.SET_FILE}", manifest.seal_manifest(found))
 
 
-def set_id_at(started_s: float, token: str = "00000000") -> str:
+def set_id_at(started_s: float, digits: str = "0" * 8) -> str:
     """The id of a set that was begun then."""
-    return manifest.set_id(started_s, token)
+    return manifest.set_id(started_s, digits)

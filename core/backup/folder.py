@@ -9,10 +9,10 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -26,6 +26,8 @@ _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest(
 _ASIDE = re.compile(r"\.ialctl-([0-9a-f]{8})-(\d+)-\d+\.tmp")
 _SWAPPING = ".ialctl-swap.lock"
 _SWAP_TIMEOUT_S = 10.0
+_TRIES = 50
+Result = TypeVar("Result")
 _numbers = itertools.count()
 
 
@@ -53,30 +55,13 @@ class FolderPlace:
         """Writes a file whole or not at all."""
         path = self._path(name)
         with self._told(name, "written"):
-            self._make_folder(path.parent)
-            aside = self._write_aside(path, body)
-            self._replace(aside, path)
+            _again(lambda: self._replace(self._write_aside(path, body), path))
 
     def put_new(self, name: str, body: bytes) -> bool:
         """Writes a file where there is none: by a link, of which the file system makes only one."""
         path = self._path(name)
         with self._told(name, "written"):
-            if path.exists():
-                return False
-            self._make_folder(path.parent)
-            aside = self._write_aside(path, body)
-            try:
-                os.link(aside, path)
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                return self._create(path, body)  # a file system without links
-            finally:
-                aside.unlink(missing_ok=True)
-            _sync_folder(path.parent)
-            return True
+            return False if path.exists() else _again(lambda: self._link(path, body))
 
     def swap(self, name: str, before: bytes, after: bytes | None) -> bool:
         """Replaces or deletes a file that holds `before`; swaps of one place take turns."""
@@ -195,6 +180,7 @@ class FolderPlace:
             _tidy(folder, dead_only=True)
 
     def _write_aside(self, path: Path, body: bytes) -> Path:
+        self._make_folder(path.parent)
         aside = path.parent / f".ialctl-{_HOST}-{os.getpid()}-{next(_numbers)}.tmp"
         try:
             with aside.open("xb", buffering=0) as file:
@@ -216,6 +202,21 @@ class FolderPlace:
             aside.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+    def _link(self, path: Path, body: bytes) -> bool:
+        aside = self._write_aside(path, body)
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return self._create(path, body)  # a file system without links
+        finally:
+            aside.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return True
 
     def _create(self, path: Path, body: bytes) -> bool:
         with self._turn():
@@ -242,7 +243,7 @@ class FolderPlace:
             with suppress(OSError):
                 _tidy(folder, dead_only=False)
             try:
-                folder.rmdir()
+                _remove_empty(folder)
             except OSError:  # it is not empty, or somebody was quicker
                 return
             with self._lock:
@@ -298,6 +299,32 @@ def _tidy(folder: Path, *, dead_only: bool) -> None:
         dead = match is not None and match[1] == _HOST and not process_runs(int(match[2]))
         if match is not None and (dead or not dead_only):
             Path(entry).unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Removes a folder in which there are only empty ones, as a killed run may leave them.
+
+    Raises:
+        OSError: there is a file in it.
+    """
+    try:
+        folder.rmdir()
+    except OSError:
+        inside = list(folder.iterdir())
+        if not all(path.is_dir() and not path.is_symlink() for path in inside):
+            raise
+        for path in inside:
+            _remove_empty(path)
+        folder.rmdir()
+
+
+def _again(write: Callable[[], Result]) -> Result:
+    """Writes once more where another run just removed the folder, emptied by its last file."""
+    for _ in range(_TRIES):
+        # What is gone when it is written to, or was there a moment ago when it is made.
+        with suppress(FileNotFoundError, FileExistsError):
+            return write()
+    return write()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -149,3 +150,35 @@ def test_a_folder_where_a_file_stands_is_said(tmp_path: Path) -> None:
         place.get("set")
     with pytest.raises(StorageError, match="can't be"):
         place.put("set", b"")
+
+
+def test_files_come_and_go_side_by_side(tmp_path: Path) -> None:
+    """Writing a folder's first file and deleting its last never get in each other's way."""
+    place = FolderPlace(tmp_path)
+
+    def come_and_go(number: int) -> None:
+        for turn in range(60):
+            name = f"readers/{number}-{turn}"
+            if turn % 2:
+                place.put(name, b"x")
+            else:
+                assert place.put_new(name, b"x")
+            assert place.get(name) == b"x"
+            place.delete([name])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_a_killed_run_left_empty_go(tmp_path: Path) -> None:
+    """With the last file of a set, however deep; a folder with a file in it stays."""
+    place = FolderPlace(tmp_path)
+    (tmp_path / "set" / "t" / "data").mkdir(parents=True)
+    place.put("set/mark", b"")
+    place.put("other/t/x", b"")
+    (tmp_path / "other" / "empty").mkdir()
+    place.put("other/mark", b"")
+    place.delete(["set/mark", "other/mark"])
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    assert place.get("other/t/x") == b""

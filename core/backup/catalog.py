@@ -1,0 +1,178 @@
+"""Which backups lie in a place, the state of each, and which one a person means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from core.backup import manifest
+from core.backup.lock import current_holder, is_removed
+from core.backup.manifest import SetManifest
+from core.backup.place import Place
+from core.backup.plans import SetPlan
+from core.clock import Clock
+from core.errors import DamagedError, NotFoundError, UsageError
+
+State = Literal["valid", "incomplete", "in progress", "damaged"]
+LATEST = "latest"
+_AT_ONCE = 8
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class BackupSet:
+    """A set of a place as its manifest tells of it; no data file was looked at.
+
+    "valid": `set.json` is there and its own checksum holds. "incomplete": it is not there yet, or
+    not any more. "in progress": a run that holds the lock is writing it. "damaged": it can't be
+    used. `why` says more of all but the valid; `base` is the set that this is an increment of.
+    `is_removed`: a prune has begun to remove it.
+    """
+
+    id: str
+    state: State
+    started_s: float
+    manifest: SetManifest | None = None
+    base: str | None = None
+    why: str = ""
+    is_removed: bool = False
+
+
+@dataclass(frozen=True)
+class Located:
+    """A backup that a person named: its place, and its folder there (a set's id, or an export's
+    folder; "" is the place itself)."""
+
+    place: Place
+    folder: str
+
+
+def list_sets(place: Place, clock: Clock) -> tuple[BackupSet, ...]:
+    """All sets of a place, the newest first."""
+    names = [name for name in place.folders() if manifest.SET_ID.fullmatch(name)]
+    holder = current_holder(place, clock)
+    working_on = holder.sets if holder else ()
+    with ThreadPoolExecutor(_AT_ONCE, "catalog") as pool:
+        found = pool.map(lambda name: _look(place, name, name in working_on), names)
+        return tuple(sorted(found, key=lambda one: one.id, reverse=True))
+
+
+def newest(sets: Sequence[BackupSet], project: str | None = None) -> BackupSet | None:
+    """The newest valid set, of a project if one is named."""
+    valid = (one for one in sets if one.manifest is not None and one.state == "valid")
+    of_project = (
+        one
+        for one in valid
+        if project is None or (one.manifest is not None and one.manifest.project == project)
+    )
+    return max(of_project, key=lambda one: one.id, default=None)
+
+
+def resolve(
+    place: Place,
+    text: str,
+    open_: Callable[[str], Place],
+    clock: Clock,
+    project: str | None = None,
+) -> Located:
+    """The backup that a person means.
+
+    Args:
+        place: where sets are looked for.
+        text: a set's id or the beginning of one, `latest`, or the path or URL of a set or of a
+            bare export of AWS's.
+        open_: opens the place of a path or URL.
+        clock: for leases.
+        project: whose newest set `latest` is; of any project where None.
+
+    Raises:
+        NotFoundError: there is none of that name; what a path names is not looked at.
+        UsageError: several ids begin so.
+    """
+    if _is_path(text):
+        return _located(text, open_)
+    if text == LATEST:
+        found = newest(list_sets(place, clock), project)
+        if found is None:
+            raise _none(f"There is no whole backup in {place.url}", place)
+        return Located(place, found.id)
+    names = [name for name in place.folders() if manifest.SET_ID.fullmatch(name)]
+    matches = [name for name in names if text and name.startswith(text)]
+    if text in matches or len(matches) == 1:
+        return Located(place, text if text in matches else matches[0])
+    if matches:
+        some = ", ".join(matches[-_SHOWN:]) + (" …" if len(matches) > _SHOWN else "")
+        raise UsageError(
+            f"{len(matches)} backups in {place.url} begin with '{text}': {some}.",
+            "Write more of the one you mean.",
+        )
+    if text and Path(text).is_dir():
+        return _located(text, open_)
+    raise _none(f"There is no backup '{text}' in {place.url}", place)
+
+
+def _look(place: Place, name: str, worked_on: bool) -> BackupSet:
+    started_s = _started_s(name)
+    path = f"{name}/{manifest.SET_FILE}"
+    if is_removed(place, name):
+        why = "a prune has begun to remove it"
+        return BackupSet(name, "incomplete", started_s, why=why, is_removed=True)
+    try:
+        found = manifest.read_set_manifest(place.get(path, manifest.MANIFEST_BYTES), path)
+    except NotFoundError:
+        state: State = "in progress" if worked_on else "incomplete"
+        why = "" if worked_on else "its run has not come to an end"
+        return BackupSet(name, state, started_s, base=_planned_base(place, name), why=why)
+    except DamagedError as error:
+        base = _planned_base(place, name)
+        return BackupSet(name, "damaged", started_s, base=base, why=error.what)
+    if found.id != name:
+        why = f"The file '{path}' is that of another backup, '{found.id}'."
+        return BackupSet(name, "damaged", started_s, why=why)
+    return BackupSet(name, "valid", started_s, found, found.base)
+
+
+def _planned_base(place: Place, name: str) -> str | None:
+    path = f"{name}/{manifest.PLAN_FILE}"
+    try:
+        return manifest.load(place.get(path, manifest.MANIFEST_BYTES), SetPlan, path).base
+    except (NotFoundError, DamagedError):
+        return None
+
+
+def _started_s(set_id: str) -> float:
+    try:
+        moment = datetime.strptime(set_id.partition("-")[0], "%Y%m%dT%H%M%SZ")
+    except ValueError:  # digits that are no date: as old as can be
+        return 0.0
+    return moment.replace(tzinfo=UTC).timestamp()
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or "\\" in text or text in (".", "..")
+
+
+def _located(text: str, open_: Callable[[str], Place]) -> Located:
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        # Of `.` and `..` the folder above has to be known by its name.
+        absolute = Path(text).expanduser()
+        path = absolute.resolve() if absolute.name in ("", "..") else absolute
+        return Located(open_(str(path.parent)), path.name)
+    parent, slash, name = rest.rstrip("/").rpartition("/")
+    if not slash or not name:
+        return Located(open_(text), "")
+    return Located(open_(f"{scheme}://{parent}" if parent else f"{scheme}:///"), name)
+
+
+def _none(what: str, place: Place) -> NotFoundError:
+    return NotFoundError(
+        f"{what}.",
+        "`ialctl backup list` shows those there are; `--from` names another place.",
+        code="NoSuchBackup",
+        place=place.url,
+    )
