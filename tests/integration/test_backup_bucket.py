@@ -10,9 +10,21 @@ import pytest
 
 from core.aws.session import AwsSession
 from core.backup.bucket import CHUNK_BYTES, BucketPlace
-from core.errors import DamagedError, EndpointUnreachableError, NotFoundError, ThrottledError
+from core.backup.catalog import list_sets
+from core.backup.lock import PlaceLock, Reading
+from core.backup.place import open_place
+from core.backup.pruning import Policy, Pruner
+from core.clock import new_id
+from core.errors import (
+    DamagedError,
+    EndpointUnreachableError,
+    LockHeldError,
+    NotFoundError,
+    ThrottledError,
+)
 from core.settings import Settings, load_settings
 from core.testing.clock import FakeClock
+from tests.backup_sets import put_set
 from tests.faulty import Faults, faulty
 
 BODY = os.urandom(1 << 20) * 9
@@ -117,3 +129,25 @@ def test_a_bucket_that_is_not_there_is_said(aws: AwsSession) -> None:
     ):
         with pytest.raises(NotFoundError):
             call()
+
+
+def test_sets_in_a_bucket_are_listed_and_pruned(aws: AwsSession, project: str) -> None:
+    """As in a folder: states, the lock, what stays; nothing is left of what goes."""
+    bucket = f"b-{uuid.uuid4().hex[:12]}"
+    aws.client("s3").create_bucket(Bucket=bucket)
+    place = open_place(f"s3://{bucket}/backups", aws, project)
+    ids = [f"2026110{day}T120000Z-0000000{day}" for day in (1, 2, 3)]
+    put_set(place, ids[0])
+    put_set(place, ids[1], whole=False)
+    put_set(place, ids[2])
+    clock = FakeClock(1_800_000_000.0)
+    states = [(one.id, one.state) for one in list_sets(place, clock)]
+    assert states == [(ids[2], "valid"), (ids[1], "incomplete"), (ids[0], "valid")]
+    with PlaceLock(place, "A backup", clock, new_id), pytest.raises(LockHeldError):
+        Pruner(place, clock, new_id).prune(Policy(last=1))
+    with Reading(place, [ids[0]], "A restore", clock, new_id):
+        verdicts = Pruner(place, clock, new_id).prune(Policy(last=1))
+        assert [verdict.stays for verdict in verdicts] == [True, False, True]
+    Pruner(place, clock, new_id).prune(Policy(last=1))
+    assert list(place.folders()) == [ids[2]]
+    assert {entry.name.partition("/")[0] for entry in place.entries()} == {ids[2]}
