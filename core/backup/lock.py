@@ -14,12 +14,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import orjson
+import msgspec
 
 from core.aws.lease import process_runs, this_run
 from core.backup.place import Place
@@ -51,16 +51,14 @@ class Holder:
 
     def to_json(self) -> bytes:
         """As it stands in a file."""
-        return orjson.dumps(asdict(self))
+        return msgspec.json.encode(self)
 
     @classmethod
     def from_json(cls, body: bytes) -> Holder | None:
         """What a file says; None where it is none of ours."""
         try:
-            found: dict[str, Any] = orjson.loads(body)
-            sets = tuple(str(name) for name in found.pop("sets"))
-            return cls(**found, sets=sets)
-        except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+            return msgspec.json.decode(body, type=cls)
+        except msgspec.MsgspecError:
             return None
 
     def is_stale(self, now_s: float) -> bool:

@@ -175,9 +175,15 @@ def test_a_process_elsewhere_is_never_taken_for_dead(place: FolderPlace, elsewhe
         pass
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"\xff", b'{"sets": 3}', b"null"])
+# A lock in all but the type of one field.
+GOOD = _this_holder("A backup", FakeClock(), new_id(), ()).to_json()
+ODD = GOOD.replace(b'"sets":[]', b'"sets":7')
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"\xff", b'{"sets": 3}', b"null", ODD])
 def test_a_lock_file_of_nobody_is_left_to_a_person(place: FolderPlace, body: bytes) -> None:
     """A file that says nothing may be anyone's: refused, with what to do."""
+    assert Holder.from_json(GOOD) is not None
     assert Holder.from_json(body) is None
     place.put(LOCK, body)
     with pytest.raises(LockHeldError, match="not which") as caught, lock_of(place):
