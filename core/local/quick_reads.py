@@ -17,6 +17,7 @@ import orjson
 from sortedcontainers import SortedDict
 
 from core.local.key_conditions import hand_over
+from core.local.number_sizes import quick_number_size, quick_value_size
 from core.local.ordered import MIN_ITEMS, OrderedPartitions, Partition, PartitionId, first
 from core.local.scanning import MAX_SEGMENTS, ScanOrders
 
@@ -50,6 +51,10 @@ class QuickReads:
 
     def speed_up(self, lock: _Lock) -> None:
         """Puts the quick Query and Scan in the place of the emulator's."""
+        module = self._dynamodb
+        quick = quick_number_size(module._number_size_bytes)
+        module._attribute_value_size = quick_value_size(module._attribute_value_size, quick)
+        module._number_size_bytes = quick
         self._speed_up_queries(lock)
         self._speed_up_scans(lock)
 
