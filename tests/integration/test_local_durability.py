@@ -279,9 +279,11 @@ def test_twenty_kills_lose_nothing_acknowledged(machine: Machine) -> None:
         for thread in writers:
             thread.join()
         found = scan(machine.back())
-        for key, text in acknowledged.items():
+        for key, text in tuple(acknowledged.items()):
             # An unacknowledged write of this round may have come after.
             assert found[key]["text"]["S"] in (text, f"{kill_number}-{key[1]}")
+            # It may stay: on a busy machine the next round may not come to write this key.
+            acknowledged[key] = found[key]["text"]["S"]
 
 
 def test_a_damaged_snapshot_falls_back_to_the_one_before_and_says_so(machine: Machine) -> None:
