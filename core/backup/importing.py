@@ -19,7 +19,13 @@ from core.backup.restore_marks import State
 from core.backup.scanning import Stop
 from core.backup.table_settings import TableSettings
 from core.clock import Clock
-from core.errors import DifferenceError, IalError, InterruptedRunError, UsageError
+from core.errors import (
+    AlreadyExistsError,
+    DifferenceError,
+    IalError,
+    InterruptedRunError,
+    UsageError,
+)
 
 _POLL_S = (0.2, 20.0)
 _CREATION = (
@@ -79,14 +85,29 @@ class Importer:
         layer = table.layers[0]
         bucket, folder = _source(self._place, layer)
         creation = {name: settings.create[name] for name in _CREATION if name in settings.create}
-        answer = self._client.import_table(
-            ClientToken=token,
-            S3BucketSource={"S3Bucket": bucket, "S3KeyPrefix": f"{folder}/"},
-            InputFormat="DYNAMODB_JSON",
-            InputCompressionType=_compression(layer),
-            TableCreationParameters={"TableName": target, **creation},
-        )
+        try:
+            answer = self._client.import_table(
+                ClientToken=token,
+                S3BucketSource={"S3Bucket": bucket, "S3KeyPrefix": f"{folder}/"},
+                InputFormat="DYNAMODB_JSON",
+                InputCompressionType=_compression(layer),
+                TableCreationParameters={"TableName": target, **creation},
+            )
+        except AlreadyExistsError:
+            known = self._known(target, token)
+            if known is None:
+                raise
+            return known
         return str(answer["ImportTableDescription"]["ImportArn"])
+
+    def _known(self, target: str, token: str) -> str | None:
+        """The import that was asked for with this token and made the table."""
+        arn = self._client.describe_table(TableName=target)["Table"]["TableArn"]
+        for found in self._client.list_imports(TableArn=arn).get("ImportSummaryList") or ():
+            about = self._client.describe_import(ImportArn=found["ImportArn"])
+            if about["ImportTableDescription"].get("ClientToken") == token:
+                return str(found["ImportArn"])
+        return None
 
     def wait(self, arn: str, table: BackedUpTable, target: str) -> Import:
         """Returns when the import has ended well.

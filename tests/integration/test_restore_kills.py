@@ -1,0 +1,82 @@
+"""A restore that is killed anywhere and run again ends as one that never was."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core.aws.session import AwsSession
+from core.backup.folder import FolderPlace
+from core.errors import NotFoundError
+from core.settings import Settings
+from tests.backups import plain_item
+from tests.restoring import Bench
+
+ITEMS = [plain_item(number, 300) for number in range(4000)]
+
+
+def child(settings: Settings, folder: Path, backup: str) -> subprocess.Popen[bytes]:
+    """A restore in a process of its own."""
+    arguments = [str(settings.endpoint_url), settings.project, str(folder), backup]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.restoring", *arguments],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def kill_and_resume(
+    settings: Settings, bench: Bench, backup: str, points: int, rng: random.Random
+) -> list[str]:
+    """Kills a restore at so many points, each time going on with it; answers what was seen."""
+    target, client = f"{bench.table}-restored", bench.aws.client("dynamodb")
+    began = time.monotonic()
+    whole = child(settings, bench.folder, backup)
+    _, told = whole.communicate(timeout=120)
+    assert whole.returncode == 0, told.decode()
+    took_s = time.monotonic() - began
+    states: list[str] = []
+    for _ in range(points):
+        with contextlib.suppress(NotFoundError):
+            client.delete_table(TableName=target)
+        process = child(settings, bench.folder, backup)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0.2, 1.0) * took_s)
+        process.kill()
+        process.communicate()
+        states.append(bench.plan(backup).tables[0].state)
+        found = bench.restore(backup)
+        assert found.comparison is not None
+        assert found.comparison.equal
+        assert bench.compared(target, ITEMS).equal
+    return states
+
+
+@pytest.mark.slow
+def test_a_restore_killed_at_ten_points_is_equal(
+    settings: Settings, aws: AwsSession, project: str, tmp_path: Path
+) -> None:
+    """Wherever it was killed, the same restore again gives every item, once."""
+    bench = Bench(aws, f"{project}-bench", FolderPlace(tmp_path / "backups"), tmp_path)
+    bench.make()
+    bench.put(ITEMS)
+    states = kill_and_resume(settings, bench, bench.take(), 10, random.Random(7))
+    assert "begun" in states
+
+
+@pytest.mark.soak
+def test_a_restore_killed_at_a_hundred_points_is_equal(
+    settings: Settings, aws: AwsSession, project: str, tmp_path: Path
+) -> None:
+    """The same at a hundred points."""
+    bench = Bench(aws, f"{project}-bench", FolderPlace(tmp_path / "backups"), tmp_path)
+    bench.make()
+    bench.put(ITEMS)
+    kill_and_resume(settings, bench, bench.take(), 100, random.Random(8))
