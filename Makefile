@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: start test soak bench-client lint format lock clean
+.PHONY: start test soak bench-client bench-backup lint format lock clean
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -27,6 +27,10 @@ soak: $(STAMP)
 # One Query through each client, as a multiple of a bare HTTP request.
 bench-client: $(STAMP)
 	@$(BIN)/python -m core.benchmark.client
+
+# Backup and restore against bare loops over the same endpoint, and the memory they take.
+bench-backup: $(STAMP)
+	@$(BIN)/python -m scripts.bench_backup
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

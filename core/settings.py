@@ -100,11 +100,13 @@ def _setting(
     help_text: str,
     parse: Callable[[Any], Any],
     *environment: str,
-    show: Callable[[Any], Any] = lambda value: value,
+    show: Callable[[Any], Any] | None = None,
 ) -> Any:
+    """A setting; what is shown otherwise than it is, is not shown in a `repr` at all."""
     return dataclasses.field(
         default=default,
-        metadata={"setting": Setting(help_text, environment, parse, show)},
+        repr=show is None,
+        metadata={"setting": Setting(help_text, environment, parse, show or (lambda value: value))},
     )
 
 
@@ -198,6 +200,25 @@ class Settings:
         "seconds that a context stays cached, where there is a Redis",
         _positive,
         "IAL_CONTEXT_CACHE_S",
+    )
+    backup_to: str = _setting(
+        "backups",
+        "where backups lie: a folder, s3://bucket/prefix, or s3:// for the project's own bucket",
+        _text,
+        "IAL_BACKUP_TO",
+    )
+    backup_passphrase: str | None = _setting(
+        None,
+        "encrypts backups, and opens them; better in a file",
+        _text,
+        "IAL_BACKUP_PASSPHRASE",
+        show=lambda value: value and "…",
+    )
+    backup_passphrase_file: Path | None = _setting(
+        None,
+        "file whose first line is the passphrase of backups",
+        _path,
+        "IAL_BACKUP_PASSPHRASE_FILE",
     )
     connect_timeout_s: float = _setting(
         3.0, "seconds to wait for a connection", _positive, "IAL_CONNECT_TIMEOUT_S"

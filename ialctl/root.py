@@ -7,6 +7,7 @@ import typer
 from ialctl.command import add_common_options
 from ialctl.commands import (
     archive,
+    backup,
     config,
     context_,
     destroy,
@@ -17,6 +18,7 @@ from ialctl.commands import (
     import_,
     index,
     plan,
+    restore,
     start,
     status,
     stop,
@@ -36,8 +38,8 @@ def build_app() -> typer.Typer:
     )
     add_common_options(app, HELP)
     modules = (
-        *(archive, config, context_, destroy, drift, eval_, export, forget, import_, index),
-        *(plan, start, status, stop),
+        *(archive, backup, config, context_, destroy, drift, eval_, export, forget, import_, index),
+        *(plan, restore, start, status, stop),
     )
     for module in modules:
         module.register(app)

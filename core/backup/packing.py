@@ -6,6 +6,7 @@ writer holds does not grow with the table.
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,15 +61,15 @@ class Packer:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._done: list[Packed] = []
-        self._chunks: list[bytes] = []
-        self._size = self._items = 0
+        self._body = io.BytesIO()
+        self._items = 0
         self._compressor = _compressor(target.compression)
 
     def add(self, lines: Sequence[bytes]) -> None:
         """Adds whole lines."""
-        self._keep(self._compressor.compress(b"".join(lines)))
+        self._body.write(self._compressor.compress(b"".join(lines)))
         self._items += len(lines)
-        if self._size >= FILE_BYTES:
+        if self._body.tell() >= FILE_BYTES:
             self._close()
 
     def finish(self) -> tuple[Packed, ...]:
@@ -78,21 +79,16 @@ class Packer:
         return tuple(self._done)
 
     def _close(self) -> None:
-        self._keep(self._compressor.flush())
-        body = b"".join(self._chunks)
+        self._body.write(self._compressor.flush())
+        body = self._body.getvalue()
         if self._target.seal:
             body = self._target.seal(body)
         name = self._target.file_name(len(self._done))
         self._target.put(name, body)
         file = data_file(self._target.key(name), self._items, body)
         self._done.append(Packed(file, len(body)))
-        self._chunks, self._size, self._items = [], 0, 0
+        self._body, self._items = io.BytesIO(), 0
         self._compressor = _compressor(self._target.compression)
-
-    def _keep(self, chunk: bytes) -> None:
-        if chunk:
-            self._chunks.append(chunk)
-            self._size += len(chunk)
 
 
 def _compressor(compression: Compression) -> _Compressor:

@@ -67,7 +67,7 @@ class Selection:
             raise UsageError("The user or session to restore has no name.", "Name one, or neither.")
         if self.from_us is not None and self.to_us is not None and self.from_us >= self.to_us:
             raise UsageError(
-                "The time span to restore ends before it begins.", "`--from` is the earlier one."
+                "The time span to restore ends before it begins.", "`--after` is the earlier one."
             )
 
     def covers(self, user: object, session: object, at_us: int | None) -> bool:
@@ -117,7 +117,7 @@ def selector(selection: Selection, table: str) -> tuple[Selector | None, str]:
 
 
 _INDEX_NOTE = (
-    "A user's index is restored with the whole user only: `ialctl index rebuild` makes it anew."
+    "A user's index is restored with the whole user only: `ialctl index --user ID` makes it anew."
 )
 
 

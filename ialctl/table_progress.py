@@ -1,0 +1,105 @@
+"""Backups and restores while they go on: a bar a table on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ialctl.context import AppContext
+from ialctl.output import plain
+from ialctl.words import size_words
+
+if TYPE_CHECKING:
+    from core.backup.progress import Progress
+
+LINE_EVERY_S = 3.0
+_UNITS = {"scanning": "read units", "verifying": "read units", "writing": "write units"}
+
+
+class TableProgress:
+    """What each table is at: items and bytes a second, units used and left. Thread-safe."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._begun: dict[tuple[str, str], float] = {}
+        self._said_s = context.clock.monotonic()
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        if self._context.output.live:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bars = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[words]}", markup=False, style="dim"),
+                TimeRemainingColumn(compact=True),
+                console=self._context.output.err,
+                transient=True,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __call__(self, told: Progress) -> None:
+        """Shows where a table stands."""
+        now_s = self._context.clock.monotonic()
+        with self._lock:
+            begun_s = self._begun.setdefault((told.table, told.stage), now_s)
+            if self._bars is not None:
+                self._move(told, now_s - begun_s)
+            elif told.stage == "done":
+                self._context.output.note(f"{told.table}: {told.items:,} items")
+            elif now_s - self._said_s >= LINE_EVERY_S:
+                self._said_s = now_s
+                self._context.output.note(f"{told.table}: {words(told, now_s - begun_s)}")
+
+    def _move(self, told: Progress, elapsed_s: float) -> None:
+        task = self._tasks.get(told.table)
+        if task is None:
+            task = self._bars.add_task(plain(told.table).plain, total=None, words="")
+            self._tasks[told.table] = task
+        done = told.stage == "done"
+        total = max(told.items, 1) if done else told.of_items
+        self._bars.update(
+            task,
+            total=total,
+            completed=max(told.items, 1) if done else told.items,
+            words=f"{told.items:,} items" if done else words(told, elapsed_s),
+        )
+
+
+def words(told: Progress, elapsed_s: float) -> str:
+    """Where a table stands, in words."""
+    parts: list[str] = [told.stage]
+    if told.items:
+        rate = told.items / max(elapsed_s, 1e-3)
+        of = f" of {told.of_items:,}" if told.of_items else ""
+        parts.append(f"{told.items:,}{of} items, {rate:,.0f}/s")
+    if told.bytes:
+        parts.append(f"{size_words(int(told.bytes / max(elapsed_s, 1e-3)))}/s")
+    if told.units:
+        left = _left(told)
+        parts.append(f"{told.units:,.0f} {_UNITS.get(told.stage, 'units')}{left}")
+    if told.detail:
+        parts.append(told.detail)
+    return " · ".join(parts)
+
+
+def _left(told: Progress) -> str:
+    """About how many units are still to come, judged by what was done so far."""
+    if not (told.of_bytes and told.bytes) or told.bytes >= told.of_bytes:
+        return ""
+    left = told.units / told.bytes * (told.of_bytes - told.bytes)
+    return f", about {left:,.0f} left"
