@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.backup.taking import Taken
     from ialctl.backing_up import KeyOptions
 
-EXAMPLES = ("ialctl backup", "ialctl backup create --to s3:// --passphrase-file secret.txt")
+EXAMPLES = ("ialctl backup create", "ialctl backup create --to s3:// --passphrase-file secret.txt")
 HELP = "Take a backup of every table; list, show, verify and prune backups."
 _Tables = Annotated[
     list[str] | None,

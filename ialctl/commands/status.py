@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "status", examples=("ialctl status", "ialctl status --json"))
     def status(context: AppContext) -> None:
-        """Show what stands: the endpoint, stacks, tables, and which engine is active."""
+        """Show what stands: endpoint, stacks, tables, the active engine, the last backup."""
         endpoint = _endpoint(context)
         data: dict[str, Any] = {
             "project": context.settings.project,
@@ -36,9 +36,10 @@ def register(app: typer.Typer) -> None:
             "stacks": [],
             "tables": [],
             "engine": None,
+            "backup": None,
         }
         if endpoint["running"]:
-            data |= _standing(context)
+            data |= _standing(context) | {"backup": _last_backup(context)}
         context.output.result("status", data, lambda: _shown(data))
 
 
@@ -76,6 +77,30 @@ def _standing(context: AppContext) -> dict[str, Any]:
     return {"stacks": rows, "tables": tables, "engine": found.engine, "others": list(found.others)}
 
 
+def _last_backup(context: AppContext) -> dict[str, Any] | None:
+    """The newest whole backup at the place that the settings name."""
+    from core.backup.catalog import list_sets, newest
+    from core.errors import IalError
+    from ialctl.backing_up import place_of
+
+    try:
+        place = place_of(context, None)
+        found = newest(list_sets(place, context.clock), context.settings.project)
+    except IalError as error:
+        context.output.warn(f"Backups can't be looked at: {error.what}")
+        return None
+    if found is None or found.manifest is None:
+        return None
+    about = found.manifest
+    return {"id": found.id, "place": place.url, "at": about.finished_at, "items": about.items}
+
+
+def _backup_words(backup: dict[str, Any] | None) -> str:
+    if backup is None:
+        return "none yet: `ialctl backup`"
+    return f"{backup['id']} in {backup['place']}, {backup['items']:,} items"
+
+
 def _shown(data: dict[str, Any]) -> Group:
     from rich.console import Group
 
@@ -84,7 +109,7 @@ def _shown(data: dict[str, Any]) -> Group:
     parts: list[Any] = [plain(f"project   {data['project']}\nendpoint  {where}")]
     if not endpoint["running"]:
         return Group(*parts, plain("Nothing runs here. Bring it up: `ialctl start`."))
-    parts.append(plain(f"engine    {data['engine']}\n"))
+    parts.append(plain(f"engine    {data['engine']}\nbackup    {_backup_words(data['backup'])}\n"))
     optional = [
         s
         | {"status": s["status"] or ("optional, not deployed" if s["optional"] else "not deployed")}

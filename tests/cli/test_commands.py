@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.models import CommandInfo
 
 from ialctl.app import run
 from ialctl.command import COMMON
@@ -19,9 +20,18 @@ from ialctl.root import build_app
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "commands.md").read_text()
-COMMANDS = {
-    info.name: info for info in build_app().registered_commands if info.name and info.callback
-}
+
+
+def _commands(app: typer.Typer, before: str = "") -> dict[str, CommandInfo]:
+    """Every command by its full name, those of groups too."""
+    own = {f"{before}{info.name}": info for info in app.registered_commands if info.callback}
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            own |= _commands(group.typer_instance, f"{before}{group.typer_instance.info.name} ")
+    return own
+
+
+COMMANDS = _commands(build_app())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
