@@ -88,6 +88,7 @@ class Marks:
         begun = replace(note, begun=True, table_id=str(about.get("TableId", "")))
         self.keep(table, begun)
         self._tag(about, RESTORING, restoring_tag(note))
+        self._untag(about, RESTORED)
         return begun
 
     def keep(self, table: str, note: Note) -> None:
@@ -115,10 +116,7 @@ class Marks:
         """Marks a table as restored."""
         about = self._described(table) or {}
         self._tag(about, RESTORED, note.mark)
-        with _without_tags():
-            self._session.client("dynamodb").untag_resource(
-                ResourceArn=about.get("TableArn", ""), TagKeys=[RESTORING]
-            )
+        self._untag(about, RESTORING)
         self.keep(table, replace(note, done=True, files=frozenset()))
 
     def _by_tags(self, table: str, note: Note) -> Note:
@@ -151,6 +149,12 @@ class Marks:
         with _without_tags():
             self._session.client("dynamodb").tag_resource(
                 ResourceArn=about.get("TableArn", ""), Tags=[{"Key": key, "Value": value}]
+            )
+
+    def _untag(self, about: Mapping[str, Any], key: str) -> None:
+        with _without_tags():
+            self._session.client("dynamodb").untag_resource(
+                ResourceArn=about.get("TableArn", ""), TagKeys=[key]
             )
 
     def _holds_items(self, table: str) -> bool:

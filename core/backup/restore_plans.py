@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -25,7 +26,7 @@ LOCAL_UNITS_S = 8000.0
 NEW_TABLE_UNITS_S = 2000.0
 """What a new table on demand takes; it grows with what is written."""
 _OVERHEAD_BYTES = 100
-_MOST_NAME = 255
+_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,11 @@ class RestorePlanner:
 
     def _table(self, wish: RestoreWish, table: BackedUpTable) -> TablePlan:
         target = wish.target(table.table)
-        if len(target) > _MOST_NAME:
-            raise UsageError(f"The name '{target}' is too long.", "Choose a shorter `--suffix`.")
+        if not _NAME.fullmatch(target):
+            raise UsageError(
+                f"No table can be called '{target:.300}'.",
+                "Choose another `--suffix`: letters, digits, '.', '_' and '-', 255 in all.",
+            )
         settings = self._settings(table)
         standing = self._standing(target)
         keys = self._keys(table, settings, standing)

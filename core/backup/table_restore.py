@@ -95,8 +95,9 @@ class TableRestore:
             selected = _Selected(final, chosen)
             if not self._wish.selection.everything:
                 selected.look()
-            if plan.state == "restored":
-                return self._found(selected)
+            found = self._found(selected) if plan.state == "restored" else None
+            if found is not None:
+                return found
             note = self._begun()
             comparison = self._filled(selected, note)
         notes = self._settled(note)
@@ -114,25 +115,35 @@ class TableRestore:
             notes=(*plan.notes, *notes),
         )
 
-    def _found(self, selected: _Selected) -> RestoredTable:
-        """The table of an earlier restore, if it still is as the backup has it."""
+    def _found(self, selected: _Selected) -> RestoredTable | None:
+        """The table of an earlier restore, if it still is as the backup has it.
+
+        None where it is not, and may be written over once more.
+        """
         plan = self._plan
         comparison = self._compared(selected)
-        if not self._fits(comparison):
-            raise _differs(
-                f"The table '{plan.target}' was restored from this backup, and has changed since: "
-                f"{comparison}.",
-                "Restore under another name: `--suffix -again`.",
-                comparison,
+        if self._fits(comparison):
+            return RestoredTable(
+                plan.table, plan.target, Amount(), comparison, unchanged=True, notes=plan.notes
             )
-        return RestoredTable(
-            plan.table, plan.target, Amount(), comparison, unchanged=True, notes=plan.notes
+        if self._wish.in_place and plan.table in self._wish.confirm:
+            return None
+        cure = "Restore under another name: `--suffix -again`."
+        if self._wish.in_place:
+            cure = f"To put the backup's items over it once more: `--confirm {plan.target}`."
+        raise _differs(
+            f"The table '{plan.target}' was restored from this backup, and has changed since: "
+            f"{comparison}.",
+            cure,
+            comparison,
         )
 
     def _begun(self) -> Note:
         """Makes the table, or marks the one that stands, as being restored."""
         plan, tools = self._plan, self._tools
         note = tools.marks.note(plan.target, plan.mark)
+        if note.done:
+            note = Note(plan.mark, made=note.made)
         if plan.method == "import":
             return self._imported(note)
         if plan.state == "new" and plan.settings is not None:
@@ -160,7 +171,7 @@ class TableRestore:
     def _filled(self, selected: _Selected, note: Note) -> Comparison:
         """Writes what is not written yet; the table is as the backup has it when this returns."""
         known = note.files
-        if self._plan.method == "write":
+        if self._plan.method != "import":
             note = self._write(selected, note)
         comparison = self._compared(selected)
         if known and not self._fits(comparison):

@@ -218,17 +218,29 @@ def _is_aws_s_own(session: AwsSession, key: str) -> bool:
 
 
 def _ttl(client: AwsClient, table: str) -> str | None:
-    found = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    answer = _if_known(lambda: client.describe_time_to_live(TableName=table))
+    found = answer.get("TimeToLiveDescription") or {}
     on = found.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
     return str(found["AttributeName"]) if on else None
 
 
 def _recovery_days(client: AwsClient, table: str) -> int | None:
-    answer = client.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
-    found = answer.get("PointInTimeRecoveryDescription") or {}
+    answer = _if_known(lambda: client.describe_continuous_backups(TableName=table))
+    about = answer.get("ContinuousBackupsDescription") or {}
+    found = about.get("PointInTimeRecoveryDescription") or {}
     if found.get("PointInTimeRecoveryStatus") != "ENABLED":
         return None
     return int(found.get("RecoveryPeriodInDays") or 35)
+
+
+def _if_known(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer; an empty one from an endpoint of another make that has no such operation."""
+    try:
+        return call()
+    except AwsError as error:
+        if error.code != "UnknownOperationException":
+            raise
+        return {}
 
 
 def _tags(client: AwsClient, arn: str) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.aws.session import AwsSession
 from core.backup.folder import FolderPlace
+from core.backup.lines import Keys
 from core.backup.progress import Progress
 from core.backup.restore_marks import RESTORED, RESTORING
 from core.backup.sealing import Passphrase
@@ -181,6 +182,40 @@ def test_a_restore_in_place_keeps_what_the_backup_does_not_hold(bench: Bench, fu
     assert "1 items stay that the backup does not hold." in found.notes
     assert bench.compared(bench.table, [*ITEMS, plain_item(5000)]).equal
     assert bench.restore(full, in_place=True).unchanged
+
+
+def test_a_restore_in_place_can_be_repeated(bench: Bench, full: str) -> None:
+    """A table that was spoilt again is put right again, once that is confirmed."""
+    over: dict[str, Any] = {"in_place": True, "confirm": (bench.table,)}
+    bench.restore(full, **over)
+    assert bench.restore(full, **over).unchanged
+    bench.put([{**ITEMS[7], "role": {"S": "spoilt"}}])
+    with pytest.raises(DifferenceError, match="1 different") as caught:
+        bench.restore(full, in_place=True)
+    assert f"--confirm {bench.table}" in str(caught.value.cure)
+    assert bench.restore(full, **over).written.items == 400
+    assert bench.compared(bench.table, ITEMS).equal
+
+
+@pytest.mark.parametrize("kind", ["B", "N"])
+def test_extremes_come_back(bench: Bench, kind: str) -> None:
+    """Binary and number keys, an item of 400 KB, and a table of none at all are restored."""
+    made = Bench(bench.aws, bench.table, bench.place, bench.folder, Keys((("k", kind),)))
+    made.make()
+    assert made.restore(made.take(), suffix="-none").written.items == 0
+    values = ["AA==", "/w=="] if kind == "B" else ["0", "-9.99E+125"]
+    items: list[dict[str, Any]] = [{"k": {kind: value}} for value in values]
+    items[0]["large"] = {"S": "x" * (400 * 1024 - 20)}
+    made.put(items)
+    found = made.restore(made.take())
+    assert made.compared(found.target, items).equal
+
+
+def test_a_name_that_no_table_can_have_is_refused(bench: Bench, full: str) -> None:
+    """A suffix with other characters, or too long, is a wrong use."""
+    for suffix in ("/x", "-" * 300, " "):
+        with pytest.raises(UsageError, match="No table can be called"):
+            bench.plan(full, suffix=suffix)
 
 
 def test_a_table_that_is_gone_is_made_again_in_place(bench: Bench, full: str) -> None:
