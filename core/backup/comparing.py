@@ -104,7 +104,7 @@ class Comparer:
         self._max_rcu = max_rcu
         self._observe, self._stop = observe, stop
         self._lock = threading.Lock()
-        self._seen = 0
+        self._seen = self._seen_bytes = 0
 
     def compare(self, target: Target, items: Items) -> Comparison:
         """The table, read consistently, against the items.
@@ -139,7 +139,7 @@ class Comparer:
         )
 
     def _scan(self, target: Target, budget: Budget, digests: Digests) -> None:
-        self._seen = 0
+        self._seen = self._seen_bytes = 0
         failed = threading.Event()
 
         def segment(number: int) -> None:
@@ -178,8 +178,9 @@ class Comparer:
     def _tell(self, target: Target, items: int, size: int, budget: Budget) -> None:
         with self._lock:
             self._seen += items
-            seen = self._seen
-        self._observe(Progress(target.table, "verifying", seen, size, budget.spent))
+            self._seen_bytes += size
+            told = Progress(target.table, "verifying", self._seen, self._seen_bytes, budget.spent)
+        self._observe(told)
 
 
 def _expired(item: WireItem, ttl: str | None, now_s: float) -> bool:
