@@ -72,11 +72,11 @@ def test_a_restore_killed_at_ten_points_is_equal(
 
 
 @pytest.mark.soak
-def test_a_restore_killed_at_a_hundred_points_is_equal(
+def test_a_restore_killed_at_a_two_hundred_points_is_equal(
     settings: Settings, aws: AwsSession, project: str, tmp_path: Path
 ) -> None:
-    """The same at a hundred points."""
+    """The same at two hundred points."""
     bench = Bench(aws, f"{project}-bench", FolderPlace(tmp_path / "backups"), tmp_path)
     bench.make()
     bench.put(ITEMS)
-    kill_and_resume(settings, bench, bench.take(), 100, random.Random(8))
+    kill_and_resume(settings, bench, bench.take(), 200, random.Random(8))
