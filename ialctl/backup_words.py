@@ -13,7 +13,7 @@ from rich.console import Group
 from core.errors import DifferenceError
 from ialctl.context import AppContext
 from ialctl.output import Column, plain, table
-from ialctl.words import duration_words, instant_words, size_words
+from ialctl.words import counted, duration_words, instant_words, size_words
 
 if TYPE_CHECKING:
     from core.backup.comparing import Comparison
@@ -38,11 +38,12 @@ def show_taken(context: AppContext, place: Place, taken: Taken, elapsed_s: float
     data = manifest_data(place, found) | {"resumed": taken.resumed, "elapsed_s": elapsed_s}
 
     def human() -> Group:
-        kind = f"changes since {found.base}" if found.base else "items"
+        noun = "change" if found.base else "item"
+        since = f" since {found.base}" if found.base else ""
         again = "; it goes on with a run that was killed" if taken.resumed else ""
         head = (
-            f"Backed up {len(found.tables)} tables of '{found.project}' in "
-            f"{duration_words(elapsed_s)}{again}: {found.items:,} {kind}.\n"
+            f"Backed up {counted(len(found.tables), 'table')} of '{found.project}' in "
+            f"{duration_words(elapsed_s)}{again}: {counted(found.items, noun)}{since}.\n"
         )
         option = _place_option(context, place)
         tail = (
@@ -133,7 +134,8 @@ def verification_lines(found: Verification) -> list[str]:
     items = sum(one.items_read for one in found.tables)
     of = sum(one.files for one in found.tables)
     share = "all read" if files == of else f"{files} of {of} files read"
-    head = f"{found.state}: {found.name}, {len(found.tables)} tables, {items:,} items, {share}"
+    tables = counted(len(found.tables), "table")
+    head = f"{found.state}: {found.name}, {tables}, {counted(items, 'item')}, {share}"
     return [head, *(f"  {problem}" for problem in found.problems)]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ialctl.context import AppContext
 from ialctl.output import plain
-from ialctl.words import size_words
+from ialctl.words import counted, size_words
 
 if TYPE_CHECKING:
     from core.backup.progress import Progress
@@ -60,7 +60,7 @@ class TableProgress:
             if self._bars is not None:
                 self._move(told, now_s - begun_s)
             elif told.stage == "done":
-                self._context.output.note(f"{told.table}: {told.items:,} items")
+                self._context.output.note(f"{told.table}: {counted(told.items, 'item')}")
             elif now_s - self._said_s >= LINE_EVERY_S:
                 self._said_s = now_s
                 self._context.output.note(f"{told.table}: {words(told, now_s - begun_s)}")
@@ -76,17 +76,19 @@ class TableProgress:
             task,
             total=total,
             completed=max(told.items, 1) if done else told.items,
-            words=f"{told.items:,} items" if done else words(told, elapsed_s),
+            words=counted(told.items, "item") if done else words(told, elapsed_s),
         )
 
 
 def words(told: Progress, elapsed_s: float) -> str:
     """Where a table stands, in words."""
+    if told.stage == "checking" and told.items == told.of_items:
+        return f"checked · {counted(told.items, 'item')}"
     parts: list[str] = [told.stage]
     if told.items:
         rate = told.items / max(elapsed_s, 1e-3)
         of = f" of {told.of_items:,}" if told.of_items else ""
-        parts.append(f"{told.items:,}{of} items, {rate:,.0f}/s")
+        parts.append(f"{told.items:,}{of} · {rate:,.0f} items/s")
     if told.bytes:
         parts.append(f"{size_words(int(told.bytes / max(elapsed_s, 1e-3)))}/s")
     if told.units:
@@ -99,7 +101,7 @@ def words(told: Progress, elapsed_s: float) -> str:
 
 def _left(told: Progress) -> str:
     """About how many units are still to come, judged by what was done so far."""
-    if not (told.of_bytes and told.bytes) or told.bytes >= told.of_bytes:
+    if not (told.of_items and told.items) or told.items >= told.of_items:
         return ""
-    left = told.units / told.bytes * (told.of_bytes - told.bytes)
-    return f", about {left:,.0f} left"
+    left = told.units / told.items * (told.of_items - told.items)
+    return f", ~{left:,.0f} left"

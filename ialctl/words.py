@@ -31,3 +31,8 @@ def duration_words(seconds: float) -> str:
 def instant_words(text: str) -> str:
     """An instant of a manifest, without milliseconds that are none."""
     return text.replace(".000Z", "Z")
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of a thing: `1 table`, `1,200 items`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -90,8 +90,9 @@ class SetPlan:
         return self._wish() == other._wish()
 
     def _wish(self) -> tuple[object, ...]:
-        tables = tuple((t.table, t.table_id, t.kind, t.method) for t in self.tables)
-        about = (self.project, self.where, self.compression, self.method, self.keys)
+        # Not where it is: a local endpoint that was started again listens at another port.
+        tables = tuple((t.arn, t.table_id, t.kind, t.method) for t in self.tables)
+        about = (self.project, self.compression, self.method, self.keys)
         return (*about, self.base, tables)
 
 
