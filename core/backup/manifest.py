@@ -197,10 +197,16 @@ def read_set_manifest(content: bytes, where: str) -> SetManifest:
     body, tail, rest = content.rpartition(_TAIL)
     if not tail or rest != hashlib.sha256(body).hexdigest().encode() + _END:
         raise DamagedError(f"The file '{where}' is altered or cut short.", path=where)
-    found = orjson.loads(body + b"}")
-    if found.get("format", 0) > FORMAT:
+    try:
+        found = orjson.loads(body + b"}")
+        version = found["format"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise DamagedError(f"The file '{where}' is no manifest of a backup.", path=where) from error
+    if type(version) is not int or version < 1:
+        raise DamagedError(f"The file '{where}' is of no format: {version!r:.40}.", path=where)
+    if version > FORMAT:
         raise DamagedError(
-            f"The file '{where}' is of format {found['format']}; this version knows {FORMAT}.",
+            f"The file '{where}' is of format {version}; this version knows {FORMAT}.",
             "Use the version of ialctl that took it, or a newer one.",
             path=where,
         )

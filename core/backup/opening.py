@@ -10,8 +10,10 @@ from core.backup.lines import Keys
 from core.backup.lock import is_removed
 from core.backup.manifest import SetManifest, TableBackup
 from core.backup.place import Place
+from core.backup.plans import SetPlan
 from core.backup.reading import Export, find_exports, joined, open_export
 from core.backup.sealing import KeySource, Session, SetKeys, unlock
+from core.backup.table_shape import TableSettings
 from core.errors import DamagedError, NotFoundError
 
 _LONGEST_CHAIN = 1000
@@ -112,34 +114,83 @@ def read_manifest(place: Place, set_id: str) -> SetManifest:
 
 def check_files(place: Place, folder: str, found: SetManifest) -> Iterator[str]:
     """A sentence on every file but data files that is not as the set's manifest says."""
+    for name in _needed(found):
+        if name not in found.files:
+            yield f"The file '{joined(folder, name)}' is not in '{joined(folder, 'set.json')}'."
     for name, expected in found.files.items():
         path = joined(folder, name)
         try:
             content = place.get(path, max(expected.size, 1))
+            if manifest.file_sum(content) != expected:
+                yield f"The file '{path}' is altered."
+            else:
+                _check_content(name, content, path)
         except NotFoundError:
             yield f"The file '{path}' is missing."
-            continue
-        except DamagedError:
-            yield f"The file '{path}' is longer than it was."
-            continue
-        if manifest.file_sum(content) != expected:
-            yield f"The file '{path}' is altered."
+        except DamagedError as error:
+            yield error.what
+
+
+def _needed(found: SetManifest) -> Iterator[str]:
+    """The files without which a set can't be used."""
+    yield manifest.PLAN_FILE
+    if found.encrypted:
+        yield manifest.KEYS_FILE
+    for table in found.tables:
+        yield joined(table.table, manifest.TABLE_FILE)
+
+
+def _check_content(name: str, content: bytes, path: str) -> None:
+    """Whether a file of ours can be used; its checksum may have been forged with it.
+
+    Raises:
+        DamagedError: it can't.
+    """
+    if name == manifest.PLAN_FILE:
+        manifest.load(content, SetPlan, path)
+    elif name.rpartition("/")[2] == manifest.TABLE_FILE:
+        read_table_settings(content, path)
+
+
+def read_table_settings(content: bytes, path: str) -> TableSettings:
+    """What table.json holds.
+
+    Raises:
+        DamagedError: something else.
+    """
+    try:
+        return TableSettings.from_json(manifest.load(content, object, path))
+    except DamagedError as error:
+        raise DamagedError(f"The file '{path}' can't be used: {error.what}", path=path) from error
 
 
 def _chain(place: Place, set_id: str) -> Iterator[SetManifest]:
     """A set, the one it is an increment of, and so on to a whole one."""
-    seen: set[str] = set()
+    seen: dict[str, None] = {}
     wanted: str | None = set_id
     while wanted is not None:
         if wanted in seen or len(seen) > _LONGEST_CHAIN:
             raise DamagedError(f"The backup '{set_id}' is an increment of itself.")
-        seen.add(wanted)
-        found = read_manifest(place, wanted)
-        problem = next(check_files(place, wanted, found), None)
-        if problem:
-            raise DamagedError(problem)
+        try:
+            found = _checked_manifest(place, wanted)
+        except DamagedError as error:
+            if not seen:
+                raise
+            raise DamagedError(
+                f"The backup '{[*seen][-1]}' builds on another that can't be used: {error.what}",
+                "Restore one that builds on a whole one: `ialctl backup list`.",
+            ) from error
+        seen[wanted] = None
         yield found
         wanted = found.base
+
+
+def _checked_manifest(place: Place, set_id: str) -> SetManifest:
+    found = read_manifest(place, set_id)
+    problem = next(check_files(place, set_id, found), None)
+    if problem:
+        raise DamagedError(problem)
+    return found
 
 
 def _unlocked(
@@ -152,7 +203,8 @@ def _unlocked(
     try:
         return unlock(wrapped, sources, session)
     except DamagedError as error:
-        raise DamagedError(f"The file '{path}' {error.what}", error.cure, path=path) from error
+        what = error.what.replace(f"'{manifest.KEYS_FILE}'", f"'{path}'")
+        raise DamagedError(what, error.cure, path=path) from error
 
 
 def _tables(
@@ -160,14 +212,14 @@ def _tables(
 ) -> Iterator[BackedUpTable]:
     for backup in chain[0].tables:
         layers = tuple(_layers(place, chain, keys, backup.table))[::-1]
-        yield BackedUpTable(
-            backup.table,
-            layers,
-            Keys(backup.keys),
-            place.get(
-                f"{chain[0].id}/{backup.table}/{manifest.TABLE_FILE}", manifest.MANIFEST_BYTES
-            ),
-        )
+        path = f"{chain[0].id}/{backup.table}/{manifest.TABLE_FILE}"
+        content, own = place.get(path, manifest.MANIFEST_BYTES), Keys(backup.keys)
+        if read_table_settings(content, path).keys != own:
+            raise DamagedError(
+                f"The file '{path}' names other keys than '{chain[0].id}/{manifest.SET_FILE}'.",
+                path=path,
+            )
+        yield BackedUpTable(backup.table, layers, own, content)
 
 
 def _layers(

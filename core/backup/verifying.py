@@ -77,20 +77,25 @@ class Checker:
             StorageError, TargetError: a file can't be read.
         """
         for layer in table.layers:
-            if layer.backup is not None:
-                yield from self._strays(layer)
-                if layer.backup.file_bytes != layer.export.file_bytes and choice:
-                    yield (
-                        f"The data files of '{layer.export.folder}' take "
-                        f"{layer.export.file_bytes} bytes; the set says {layer.backup.file_bytes}."
-                    )
-            files = layer.export.files
-            with Digests(self._temporary) as digests:
-                for number, file in enumerate(choice(files) if choice else files):
-                    problem = self._read(table, layer, file, number, digests)
-                    if problem:
-                        yield problem
-                yield from _duplicates(layer, choice(files) if choice else files, digests)
+            whole = True
+            for problem in self._of_layer(table, layer, choice):
+                whole = False
+                yield problem
+            # Of a file that is cut the checks above say more; where only some were read, this
+            # tells of the others.
+            if whole or choice:
+                yield from _amounts(layer)
+
+    def _of_layer(self, table: BackedUpTable, layer: Layer, choice: Choice | None) -> Iterator[str]:
+        if layer.backup is not None:
+            yield from self._strays(layer)
+        files = choice(layer.export.files) if choice else layer.export.files
+        with Digests(self._temporary) as digests:
+            for number, file in enumerate(files):
+                problem = self._read(table, layer, file, number, digests)
+                if problem:
+                    yield problem
+            yield from _duplicates(layer, files, digests)
 
     def _strays(self, layer: Layer) -> Iterator[str]:
         named = {file.name for file in layer.export.files}
@@ -209,6 +214,19 @@ def _first(problems: Iterator[str]) -> Iterator[str]:
             yield "There is more; only the first hundred are told."
             return
         yield problem
+
+
+def _amounts(layer: Layer) -> Iterator[str]:
+    """Whether there are as many data files, of as many bytes, as the set says."""
+    backup, export = layer.backup, layer.export
+    if backup is None:
+        return
+    found, said = (len(export.files), export.file_bytes), (backup.files, backup.file_bytes)
+    if found != said:
+        yield (
+            f"The file '{export.folder.split('/')[0]}/{manifest.SET_FILE}' says {said[0]} data "
+            f"files of {said[1]} bytes, but '{export.folder}' has {found[0]} of {found[1]} bytes."
+        )
 
 
 def _duplicates(layer: Layer, files: Sequence[DataFile], digests: Digests) -> Iterator[str]:
