@@ -66,7 +66,8 @@ class Marks:
             return "restored"
         if tags.get(RESTORING) in (mark, mark + _MADE) or note.begun:
             return "begun"
-        foreign = RESTORING in tags
+        # Killed between its last two steps, a finished restore has both tags.
+        foreign = RESTORING in tags and RESTORED not in tags
         return "in use" if foreign or self._holds_items(table) else "empty"
 
     def note(self, table: str, mark: str) -> Note:

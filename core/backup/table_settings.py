@@ -36,6 +36,10 @@ _ALARM_FIELDS = (
     *("ComparisonOperator", "TreatMissingData", "EvaluateLowSampleCountPercentile", "Metrics"),
     "ThresholdMetricId",
 )
+_SCALES = (
+    "The table's capacity is scaled by rules of Application Auto Scaling, which are not kept: "
+    "set them up again after a restore."
+)
 _NOT_THERE = (AwsError, AccessDeniedError, EndpointAnswerError)
 
 
@@ -52,6 +56,9 @@ def read_settings(session: AwsSession, table: str) -> TableSettings:
         "tags could not be read", notes, lambda: dict(_tags(client, about["TableArn"]))
     )
     alarms = _optional("alarms could not be read", notes, lambda: tuple(_alarms(session, table)))
+    own = tuple(alarm for alarm in alarms or () if not _is_scaling_s(alarm))
+    if alarms and own != alarms:
+        notes.append(_SCALES)
     stream = about.get("StreamSpecification") or {}
     return TableSettings(
         name=table,
@@ -62,7 +69,7 @@ def read_settings(session: AwsSession, table: str) -> TableSettings:
         recovery_days=_recovery_days(client, table),
         deletion_protection=bool(about.get("DeletionProtectionEnabled", False)),
         tags=tags or {},
-        alarms=alarms or (),
+        alarms=own,
         notes=tuple(notes),
     )
 
@@ -266,6 +273,11 @@ def _alarms(session: AwsSession, table: str) -> Iterator[Mapping[str, Any]]:
         if not page.get("NextToken"):
             return
         more = {"NextToken": page["NextToken"]}
+
+
+def _is_scaling_s(alarm: Mapping[str, Any]) -> bool:
+    # Auto scaling makes these itself. A copy of one would change the old table's capacity.
+    return str(alarm["AlarmName"]).startswith("TargetTracking-")
 
 
 def _says(value: object) -> bool:

@@ -166,6 +166,26 @@ def test_differences_are_told_in_words(aws: AwsSession, project: str) -> None:
     assert told == "ttl: 'ttl' in the backup, none there"
 
 
+def test_alarms_of_auto_scaling_are_left_out_and_said(aws: AwsSession, project: str) -> None:
+    """A copy of such an alarm would scale the old table; that rules are missing is noted."""
+    table = f"{project}-t"
+    rich_table(aws, table, provisioned=True)
+    aws.client("cloudwatch").put_metric_alarm(
+        AlarmName=f"TargetTracking-table/{table}-AlarmHigh-1",
+        Namespace="AWS/DynamoDB",
+        MetricName="ConsumedReadCapacityUnits",
+        Dimensions=[{"Name": "TableName", "Value": table}],
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=2,
+        Threshold=1.0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    read = read_settings(aws, table)
+    assert read.alarms == ()
+    assert "Auto Scaling" in read.notes[0]
+
+
 def test_a_table_that_is_not_there_is_told(aws: AwsSession, project: str) -> None:
     """Settings of no table are an error of their own kind."""
     with pytest.raises(NotFoundError):
