@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -291,15 +290,3 @@ def _units(items: int, item_bytes: int) -> float:
 
 def _shown(keys: Keys) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in keys.attributes)
-
-
-def plain(plans: RestorePlan) -> Mapping[str, Any]:
-    """A plan as plain data, for JSON."""
-    return {
-        "backup": plans.backup,
-        "write_units": plans.write_units,
-        "seconds": plans.seconds,
-        "dollars": plans.dollars,
-        "prices": {"region": US_EAST_1.region, "as_of": US_EAST_1.as_of},
-        "tables": [table.to_json() for table in plans.tables],
-    }

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from core.aws.capacity import WRITE_UNIT_BYTES, TableSchema, all_index_units, item_size
 from core.aws.codec import WireItem
@@ -28,7 +28,6 @@ from core.errors import InterruptedRunError, NotFoundError, ThrottledError
 
 WORKERS = 8
 _BATCH_BYTES = 1024 * 1024
-_KEY_NAMES: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,6 @@ class Prices:
     storage_gib_month: float
     export_gib: float
     import_gib: float
-    s3_gib_month: float
-    s3_thousand_puts: float
-    s3_thousand_gets: float
 
     def reads(self, units: float) -> float:
         """Dollars for so many read units."""
@@ -56,7 +53,4 @@ US_EAST_1 = Prices(
     storage_gib_month=0.25,
     export_gib=0.10,
     import_gib=0.15,
-    s3_gib_month=0.023,
-    s3_thousand_puts=0.005,
-    s3_thousand_gets=0.0004,
 )
