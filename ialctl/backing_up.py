@@ -78,6 +78,7 @@ def resolved(context: AppContext, place: str | None, backup: str) -> Located:
     Raises:
         NotFoundError: there is none.
         UsageError: several begin so.
+        DamagedError: it is being written.
     """
     return _found(context, place_of(context, place), backup)
 
@@ -201,10 +202,12 @@ def own_command(context: AppContext) -> tuple[list[str], list[str]]:
 
 
 def _found(context: AppContext, place: Place, backup: str) -> Located:
-    from core.backup.catalog import resolve
+    from core.backup.catalog import check_done, resolve
 
     project = context.settings.project
-    return resolve(place, backup, lambda url: place_of(context, url), context.clock, project)
+    found = resolve(place, backup, lambda url: place_of(context, url), context.clock, project)
+    check_done(found.place, found.folder, context.clock)
+    return found
 
 
 def _stands(context: AppContext, table: str) -> bool:

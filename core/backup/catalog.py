@@ -115,6 +115,25 @@ def resolve(
     raise _none(f"There is no backup '{text}' in {place.url}", place)
 
 
+def check_done(place: Place, set_id: str, clock: Clock) -> None:
+    """Refuses a set that a run is writing at this moment.
+
+    Raises:
+        DamagedError: names the run.
+    """
+    holder = current_holder(place, clock)
+    if holder is None or set_id not in holder.sets or is_removed(place, set_id):
+        return
+    try:
+        place.get(f"{set_id}/{manifest.SET_FILE}", manifest.MANIFEST_BYTES)
+    except NotFoundError:
+        raise DamagedError(
+            f"The backup '{set_id}' is in progress: {holder.owner} has been writing it since "
+            f"{holder.since}.",
+            "Wait for it to end: `ialctl backup list --all`.",
+        ) from None
+
+
 def _look(place: Place, name: str, worked_on: bool) -> BackupSet:
     started_s = _started_s(name)
     path = f"{name}/{manifest.SET_FILE}"

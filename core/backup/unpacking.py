@@ -14,8 +14,8 @@ from core.errors import DamagedError
 
 CHUNK = 1024 * 1024
 _GZIP = 31
-# A window that a compressor asks for is memory that the reader must find.
-_WINDOW = 128 * 1024 * 1024
+# A window that a compressor asks for is memory that the reader must find; ours asks for 2 MiB.
+_WINDOW = 32 * 1024 * 1024
 # It gives all that its input stands for at once: a block of 4 bytes can be 128 KiB.
 _ZSTD_INPUT = 512
 
@@ -102,7 +102,9 @@ def _unzstd(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
                 if unpacker.eof:  # another frame follows
                     unpacker = decompressor.decompressobj()
                 begun = True
-                yield unpacker.decompress(data)
+                text = unpacker.decompress(data)
+                for at in range(0, len(text), CHUNK):
+                    yield text[at : at + CHUNK]
                 data = unpacker.unused_data
     if not (begun and unpacker.eof):
         raise _cut_short(name)
