@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -131,8 +132,9 @@ class RestorePlanner:
                 "Without a suffix a table would be restored over itself.",
                 "Choose one (`--suffix -restored`), or say that it is meant: `--in-place`.",
             )
-        chosen = [self._table(wish, table) for table in self._chosen(wish)]
-        return RestorePlan(self._backup.name, tuple(chosen))
+        plans = tuple(self._table(wish, table) for table in self._chosen(wish))
+        _check_targets(wish, plans)
+        return RestorePlan(self._backup.name, plans)
 
     def _chosen(self, wish: RestoreWish) -> tuple[BackedUpTable, ...]:
         known = {table.table: table for table in self._backup.tables}
@@ -157,8 +159,6 @@ class RestorePlanner:
         mark = self._mark(table, wish)
         state = self._marks.state(target, mark)
         chosen, note = selector(wish.selection, table.table)
-        if chosen is not None:
-            _check_target(wish, table, target, state)
         if standing is not None and standing.keys != keys:
             raise UsageError(
                 f"The table '{target}' has other keys than those in the backup: "
@@ -255,22 +255,30 @@ def _method(wish: RestoreWish, state: State, *, selectable: bool) -> Method:
     return "import" if wish.by_import else "write"
 
 
-def _check_target(wish: RestoreWish, table: BackedUpTable, target: str, state: State) -> None:
-    if state != "in use":
-        return
-    if not wish.in_place:
+def _check_targets(wish: RestoreWish, plans: Sequence[TablePlan]) -> None:
+    """Refuses tables that hold what is not this restore's, all of them at once."""
+    used = [plan for plan in plans if plan.state == "in use" and not plan.skipped]
+    if used and not wish.in_place:
+        subject, several = _named([plan.target for plan in used])
         raise UsageError(
-            f"The table '{target}' stands already, and is not from this restore.",
-            "Choose another name (`--suffix -again`), or delete that table.",
-            table=target,
+            f"{subject} {'stand already, and are' if several else 'stands already, and is'} "
+            "not from this restore.",
+            "Choose another name (`--suffix -again`), or delete what stands.",
         )
-    if table.table not in wish.confirm:
+    unconfirmed = [plan.target for plan in used if plan.table not in wish.confirm]
+    if unconfirmed:
+        subject, several = _named(unconfirmed)
         raise NotConfirmedError(
-            f"The table '{target}' holds items: the backup's would be put over them, and those "
-            "that it does not hold would stay.",
-            f"If that is meant: `--confirm {target}`.",
-            table=target,
+            f"{subject} {'hold' if several else 'holds'} items: the backup's would be put over "
+            "them, and those that it does not hold would stay.",
+            f"If that is meant: `{' '.join(f'--confirm {name}' for name in unconfirmed)}`.",
         )
+
+
+def _named(targets: Sequence[str]) -> tuple[str, bool]:
+    several = len(targets) > 1
+    quoted = ", ".join(f"'{name}'" for name in targets)
+    return f"The table{'s' if several else ''} {quoted}", several
 
 
 def _amount(table: BackedUpTable) -> tuple[int, int]:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from core.aws.session import AwsSession
 from core.backup.folder import FolderPlace
 from core.backup.lines import Keys
+from core.backup.plans import Wish
 from core.backup.progress import Progress
 from core.backup.restore_marks import RESTORED, RESTORING
 from core.backup.sealing import Passphrase
 from core.backup.table_settings import read_settings
-from core.clock import new_id
+from core.backup.taking import About, Taker
+from core.clock import SYSTEM_CLOCK, new_id
 from core.errors import (
     DamagedError,
     DifferenceError,
@@ -172,6 +174,23 @@ def test_a_table_that_stands_is_never_written_over_by_chance(bench: Bench, full:
     assert f"--confirm {bench.table}" in str(caught.value.cure)
     with pytest.raises(NotConfirmedError):
         bench.restore(full, in_place=True, confirm=("another",))
+
+
+def test_all_tables_that_need_a_word_are_named_at_once(bench: Bench) -> None:
+    """Whoever has to confirm several tables, or to choose a suffix, hears of all of them."""
+    names = [f"{bench.table}-1", f"{bench.table}-2"]
+    for name in names:
+        bench.make(name)
+        bench.put(ITEMS[:3], name)
+    taker = Taker(bench.aws, bench.place, "t", SYSTEM_CLOCK, new_id)
+    backup = taker.take(Wish(tables=tuple(names)), About()).manifest.id
+    with pytest.raises(NotConfirmedError, match=f"tables '{names[0]}', '{names[1]}' hold") as told:
+        bench.plan(backup, in_place=True)
+    assert told.value.cure == f"If that is meant: `--confirm {names[0]} --confirm {names[1]}`."
+    with pytest.raises(NotConfirmedError, match=f"table '{names[1]}' holds items"):
+        bench.plan(backup, in_place=True, confirm=(names[0],))
+    over: dict[str, Any] = {"in_place": True, "confirm": tuple(names)}
+    assert [t.written.items for t in bench.restored(backup, **over).tables] == [3, 3]
 
 
 def test_a_restore_in_place_keeps_what_the_backup_does_not_hold(bench: Bench, full: str) -> None:
