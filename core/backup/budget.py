@@ -1,8 +1,9 @@
-"""Capacity units a second, shared by threads, and less of them while a table throttles.
+"""Capacity units a second, shared by threads, and fewer of them while a table throttles.
 
 What is spent is paid by waiting afterwards, since only the answer tells what a request took.
-Throttled: the rate is halved, and grows again by a tenth a second (additive increase would need
-to know the table's size; see "AIMD" in RFC 5681 for the idea).
+Throttled: the rate falls to seven tenths of what was really spent, at most once a second; it grows
+back quickly to what it was, and slowly beyond (multiplicative decrease and the two ways of growth
+are those of TCP's CUBIC, RFC 9438, told by rates in place of windows).
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import threading
 
 from core.clock import Clock, Random, system_random
 
-_CUT = 0.5
+_CUT = 0.7
+_RECOVERY = 1.5
 _GROWTH = 1.1
 _CUT_EVERY_S = 1.0
+_WINDOW_S = 1.0
 _LEAST = 1.0
 _FREE = 1e9
 _PAUSE_S = 0.2
@@ -29,8 +32,12 @@ class Budget:
         self._clock = clock
         self._rng = rng or system_random()
         self._lock = threading.Lock()
-        self._begun_s = self._paid_s = self._grown_s = clock.monotonic()
-        self._cut_s = self._begun_s - _CUT_EVERY_S
+        now = clock.monotonic()
+        self._paid_s = self._grown_s = self._window_s = now
+        self._cut_s = now - _CUT_EVERY_S
+        self._window_units = 0.0
+        self._before_cut = self._most
+        self._recent: float | None = None
         self.spent = 0.0
         self.throttles = 0
 
@@ -44,7 +51,7 @@ class Budget:
         with self._lock:
             now = self._clock.monotonic()
             self._grow(now)
-            self.spent += units
+            self._note(units, now)
             self._paid_s = max(self._paid_s, now) + units / self._rate
             wait = self._paid_s - now
         if wait > 0.001:
@@ -56,12 +63,32 @@ class Budget:
             now = self._clock.monotonic()
             self.throttles += 1
             if now - self._cut_s >= _CUT_EVERY_S:
-                seen = self.spent / max(now - self._begun_s, _CUT_EVERY_S)
-                self._rate = max(_LEAST, min(self._rate, max(seen, _LEAST) / _CUT) * _CUT)
-                self._cut_s = self._grown_s = now
+                self._note(0.0, now)
+                self._grow(now)
+                spending = self._rate if self._recent is None else self._recent
+                self._before_cut = min(self._rate, spending)
+                self._rate = max(_LEAST, self._before_cut * _CUT)
+                self._cut_s = now
         self._clock.sleep(self._rng.uniform(_PAUSE_S / 2, _PAUSE_S * 2))
 
+    def _note(self, units: float, now: float) -> None:
+        """What was spent in all, and a second lately."""
+        self.spent += units
+        self._window_units += units
+        elapsed = now - self._window_s
+        if self._recent is None and elapsed > 0:
+            self._recent = self._window_units / elapsed
+        if elapsed >= _WINDOW_S:
+            self._recent = self._window_units / elapsed
+            self._window_s, self._window_units = now, 0.0
+
     def _grow(self, now: float) -> None:
-        if self._rate < self._most:
-            self._rate = min(self._most, self._rate * _GROWTH ** (now - self._grown_s))
+        elapsed = now - self._grown_s
         self._grown_s = now
+        if self._rate >= self._most:
+            return
+        if self._rate < self._before_cut:
+            self._rate = min(self._before_cut, self._rate * _RECOVERY**elapsed)
+        else:
+            self._rate *= _GROWTH**elapsed
+        self._rate = min(self._most, self._rate)
