@@ -11,7 +11,7 @@ from core.backup.lock import is_removed
 from core.backup.manifest import SetManifest, TableBackup
 from core.backup.place import Place
 from core.backup.plans import SetPlan
-from core.backup.reading import Export, find_exports, joined, open_export
+from core.backup.reading import Export, find_exports, find_summary, joined, open_export
 from core.backup.sealing import KeySource, Session, SetKeys, unlock
 from core.backup.table_shape import TableSettings
 from core.errors import DamagedError, NotFoundError
@@ -254,9 +254,22 @@ def _open_bare(place: Place, folder: str) -> Backup:
             code="NoSuchBackup",
         )
     exports = [open_export(place, name) for name in folders]
+    if len(exports) == 1 and exports[0].kind == "incremental":
+        exports += _before(place, exports[0])
     arns = dict.fromkeys(export.summary.table_arn for export in exports)
     tables = (_bare_table([e for e in exports if e.summary.table_arn == arn]) for arn in arns)
     return Backup(place, folder, None, tuple(tables))
+
+
+def _before(place: Place, increment: Export) -> Iterator[Export]:
+    """The exports of its table that lie beside an increment, up to its end."""
+    own, end = increment.summary, increment.summary.to_time or ""
+    parent = increment.folder.rpartition("/")[0]
+    for name in place.folders(parent):
+        folder = joined(parent, name)
+        found = None if folder == increment.folder else find_summary(place, folder)
+        if found is not None and found.table_arn == own.table_arn and found.at <= end:
+            yield open_export(place, folder)
 
 
 def _bare_table(exports: Sequence[Export]) -> BackedUpTable:

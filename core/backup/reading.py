@@ -90,6 +90,18 @@ def open_export(place: Place, folder: str) -> Export:
     return Export(folder, summary, files, _entries(place, folder, files))
 
 
+def find_summary(place: Place, folder: str) -> Summary | None:
+    """What the export in a folder says of itself; None where none has come to its end there.
+
+    Raises:
+        DamagedError: its summary is altered.
+    """
+    if not _exists(place, joined(folder, f"{manifest.SUMMARY}.json")):
+        return None
+    where = joined(folder, f"{manifest.SUMMARY}.json")
+    return parse_summary(_checked(place, folder, manifest.SUMMARY), where)
+
+
 def find_exports(place: Place, folder: str) -> tuple[str, ...]:
     """The folders of the exports in and under a folder: itself, or those in `AWSDynamoDB/`."""
     if _exists(place, joined(folder, f"{manifest.SUMMARY}.json")):

@@ -209,8 +209,8 @@ class RestorePlanner:
         if known is None:
             raise UsageError(
                 f"The export of '{table.table}' does not say what its table was like.",
-                "Make the table first (its keys as they were), then restore into it: `--in-place`"
-                " or the `--suffix` of its name.",
+                "Say what its keys are: `--key user_id:S --key timestamp:N`; or make the table "
+                "first and restore into it: `--in-place`, or the `--suffix` of its name.",
             )
         return known.keys
 

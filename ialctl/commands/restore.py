@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,12 @@ from ialctl.context import AppContext
 from ialctl.output import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.backup.restore_plans import RestorePlan, RestoreWish
     from core.backup.restoring import Restored
     from core.backup.selection import Selection
+    from ialctl.backing_up import KeyOptions
 
 EXAMPLES = (
     "ialctl restore latest --dry-run",
@@ -47,6 +50,14 @@ _After = Annotated[
 ]
 _Before = Annotated[
     str | None, typer.Option("--before", help="Only messages before it.", metavar="TIME")
+]
+_Keys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key",
+        help="A key attribute of the table, where an export does not say: twice, hash key first.",
+        metavar="NAME:TYPE",
+    ),
 ]
 _MaxWcu = Annotated[
     float | None, typer.Option("--max-wcu", help="Write units a second, at most.", metavar="N")
@@ -99,6 +110,7 @@ def register(app: typer.Typer) -> None:
         max_wcu: _MaxWcu = None,
         max_rcu: _MaxRcu = None,
         method: _Method = "write",
+        key: _Keys = None,
         passphrase_file: Passphrase = None,
         key_file: KeyFile = None,
         dry_run: _DryRun = False,
@@ -109,8 +121,8 @@ def register(app: typer.Typer) -> None:
         wish = _wish(table, suffix, confirm, max_wcu, max_rcu, method)
         chosen = _selection(user, session, after, before)
         wish = dataclasses.replace(wish, in_place=in_place, selection=chosen)
-        keys = KeyOptions(passphrase_file, key_file)
-        _run(context, wish, place, backup, keys, dry_run=dry_run)
+        sources = KeyOptions(passphrase_file, key_file)
+        _run(context, wish, place, backup, sources, key or (), dry_run=dry_run)
 
 
 def _wish(
@@ -162,20 +174,23 @@ def _run(
     wish: RestoreWish,
     place: str | None,
     backup: str,
-    keys: Any,
+    options: KeyOptions,
+    keys: Sequence[str],
     *,
     dry_run: bool,
 ) -> None:
     from core.backup.opening import open_backup
     from core.backup.restoring import Folders, Restorer
+    from core.backup.shapes import parse_keys, shaped
     from core.errors import InterruptedRunError
     from ialctl.backing_up import opening_sources, resolved, temporary_folder
     from ialctl.interrupts import stop_wish
     from ialctl.table_progress import TableProgress
 
-    found = resolved(context, place, backup)
-    sources = tuple(opening_sources(context, keys))
+    told, found = parse_keys(keys), resolved(context, place, backup)
+    sources = tuple(opening_sources(context, options))
     opened = open_backup(found.place, found.folder, sources, lambda: context.session)
+    opened = shaped(context.session, opened, told, wish.tables)
     notes = context.settings.project_state_dir / "restores"
     begun_s = context.clock.monotonic()
     with stop_wish() as stop, TableProgress(context) as progress:
