@@ -106,25 +106,28 @@ class Comparer:
         self._lock = threading.Lock()
         self._seen = self._seen_bytes = 0
 
-    def compare(self, target: Target, items: Items) -> Comparison:
+    def compare(self, target: Target, items: Items, expected: Digests | None = None) -> Comparison:
         """The table, read consistently, against the items.
+
+        Args:
+            target: the table.
+            items: what it should hold; read only where `expected` is not given, and for keys.
+            expected: the digests of the items, where they are known already.
 
         Raises:
             NotFoundError: there is no such table.
             InterruptedRunError: somebody asked to stop.
         """
         budget = Budget(self._max_rcu, self._clock)
-        with Digests(self._temporary) as expected, Digests(self._temporary) as found:
+        with Digests(self._temporary) as found, Digests(self._temporary) as own:
             self._scan(target, budget, found)
-            # After the scan: what has expired by now may have been gone before.
-            now_s = self._clock.time()
-            for item in items():
-                late = _expired(item, target.ttl, now_s)
-                expected.add(key_digest(target.keys.of(item)), item_digest(item), int(late))
-                if expected.count % _TELL_EVERY == 0 and self._stop():
-                    raise InterruptedRunError("Interrupted.", "Run the same command again.")
-            differences = compare(expected, found)
-            counts = (expected.count, found.count)
+            if self._stop():
+                raise InterruptedRunError("Interrupted.", "Run the same command again.")
+            wanted = own if expected is None else expected
+            if expected is None:
+                self._digest(target, items, own)
+            differences = compare(wanted, found)
+            counts = (wanted.count, found.count)
         return Comparison(
             target.table,
             *counts,
@@ -137,6 +140,14 @@ class Comparer:
             different_keys=_keys(target, differences.different_keys, items),
             read_units=budget.spent,
         )
+
+    def _digest(self, target: Target, items: Items, digests: Digests) -> None:
+        # After the scan: what has expired by now may have been gone before.
+        now_s = self._clock.time()
+        for item in items():
+            add_digest(digests, item, target, now_s)
+            if digests.count % _TELL_EVERY == 0 and self._stop():
+                raise InterruptedRunError("Interrupted.", "Run the same command again.")
 
     def _scan(self, target: Target, budget: Budget, digests: Digests) -> None:
         self._seen = self._seen_bytes = 0
@@ -181,6 +192,12 @@ class Comparer:
             self._seen_bytes += size
             told = Progress(target.table, "verifying", self._seen, self._seen_bytes, budget.spent)
         self._observe(told)
+
+
+def add_digest(digests: Digests, item: WireItem, target: Target, now_s: float) -> None:
+    """Adds an item that is expected; one whose time to live has passed may be missing."""
+    late = _expired(item, target.ttl, now_s)
+    digests.add(key_digest(target.keys.of(item)), item_digest(item), int(late))
 
 
 def _expired(item: WireItem, ttl: str | None, now_s: float) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 from core.aws.codec import WireItem
 from core.aws.session import AwsSession
 from core.backup.budget import Budget
-from core.backup.comparing import Comparer, Comparison, Target
+from core.backup.comparing import Comparer, Comparison, Target, add_digest
+from core.backup.digests import Digests
 from core.backup.final_items import CHANGED, FinalItems
 from core.backup.importing import Importer
 from core.backup.place import Place
@@ -171,12 +172,17 @@ class TableRestore:
     def _filled(self, selected: _Selected, note: Note) -> Comparison:
         """Writes what is not written yet; the table is as the backup has it when this returns."""
         known = note.files
-        if self._plan.method != "import":
-            note = self._write(selected, note)
-        comparison = self._compared(selected)
-        if known and not self._fits(comparison):
-            # What the note says was written is not there: written again, all of it.
-            note = self._write(selected, replace(note, files=frozenset()))
+        writes = self._plan.method != "import"
+        with Digests(self._tools.folders.temporary) as written:
+            if writes:
+                note = self._write(selected, note, written)
+            # Where all was written now, the backup need not be read again.
+            whole = writes and not known
+            comparison = self._compared(selected, written if whole else None)
+        if not self._fits(comparison) and (whole or known):
+            # Items may have expired since; or what the note says was written is not there.
+            if known:
+                note = self._write(selected, replace(note, files=frozenset()))
             comparison = self._compared(selected)
         if not self._fits(comparison):
             self._tools.marks.keep(self._plan.target, replace(note, files=frozenset()))
@@ -188,8 +194,10 @@ class TableRestore:
             )
         return comparison
 
-    def _write(self, selected: _Selected, note: Note) -> Note:
+    def _write(self, selected: _Selected, note: Note, written: Digests | None = None) -> Note:
+        """Writes what the note does not say is written; notes its digests, where asked to."""
         plan, tools = self._plan, self._tools
+        target, now_s = self._target(), tools.clock.time()
         like = plan.settings or read_settings(tools.session, plan.target)
         kept_s = tools.clock.monotonic()
         with Writer(
@@ -206,6 +214,8 @@ class TableRestore:
                 for item in part.items:
                     if selected.selector.wants(item):
                         writer.put(item)
+                        if written is not None:
+                            add_digest(written, item, target, now_s)
                 writer.flush()
                 if part.name != CHANGED:
                     note = replace(note, files=note.files | {part.name})
@@ -233,10 +243,13 @@ class TableRestore:
             )
         )
 
-    def _compared(self, selected: _Selected) -> Comparison:
-        tools, target = self._tools, self._plan.target
+    def _target(self) -> Target:
         # Only what its own time to live may have deleted is excused.
-        ttl = read_settings(tools.session, target).ttl
+        ttl = read_settings(self._tools.session, self._plan.target).ttl
+        return Target(self._plan.target, self._plan.keys, ttl)
+
+    def _compared(self, selected: _Selected, written: Digests | None = None) -> Comparison:
+        tools = self._tools
         comparer = Comparer(
             tools.session,
             tools.folders.temporary,
@@ -245,7 +258,7 @@ class TableRestore:
             observe=self._observe,
             stop=tools.stop,
         )
-        return comparer.compare(Target(target, self._plan.keys, ttl), selected.items)
+        return comparer.compare(self._target(), selected.items, written)
 
     def _fits(self, comparison: Comparison) -> bool:
         return comparison.holds_all if self._wish.in_place else comparison.equal
