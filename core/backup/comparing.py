@@ -22,8 +22,9 @@ from core.backup.budget import Budget
 from core.backup.canonical import canonical_item
 from core.backup.digests import SAMPLES, Digests, compare
 from core.backup.lines import Keys, item_digest, key_digest
+from core.backup.patience import Stop
 from core.backup.progress import Observer, Progress, no_observer
-from core.backup.scanning import Scanner, Stop
+from core.backup.scanning import Scanner
 from core.clock import Clock
 from core.errors import InterruptedRunError
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from core.aws.session import AwsSession
 from core.backup import manifest
 from core.backup.opening import BackedUpTable, Layer
+from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.progress import Observer, Progress
 from core.backup.reading import joined
 from core.backup.restore_marks import State
-from core.backup.scanning import Stop
 from core.backup.table_settings import TableSettings
 from core.clock import Clock
 from core.errors import (

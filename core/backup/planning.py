@@ -7,6 +7,7 @@ from dataclasses import replace
 from core.aws.session import AwsSession
 from core.backup.manifest import Kind, Method, SetManifest, TableBackup, export_id, seconds_of
 from core.backup.opening import read_manifest
+from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.plans import (
     NO_STREAM,
@@ -15,7 +16,6 @@ from core.backup.plans import (
     Wish,
     describe,
 )
-from core.backup.scanning import Stop
 from core.backup.streams import KEPT_S, Stream
 from core.clock import Clock, Ids
 from core.errors import AwsError, UsageError

@@ -12,10 +12,10 @@ from core.aws.session import AwsSession
 from core.backup.importing import check_importable
 from core.backup.lock import Reading
 from core.backup.opening import Backup
+from core.backup.patience import Stop
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.restore_marks import Marks
 from core.backup.restore_plans import RestorePlan, RestorePlanner, RestoreWish, TablePlan
-from core.backup.scanning import Stop
 from core.backup.table_restore import Folders, RestoredTable, TableRestore, Tools
 from core.backup.verifying import Checker
 from core.clock import Clock, Ids

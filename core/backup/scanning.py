@@ -6,8 +6,9 @@ service's own figure on AWS; elsewhere it is computed from the items' sizes, by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from core.aws.capacity import READ_UNIT_BYTES, item_size, page_units
@@ -15,17 +16,12 @@ from core.aws.codec import WireItem
 from core.aws.session import AwsClient, AwsSession
 from core.aws.wire import WireClient
 from core.backup.budget import Budget
+from core.backup.patience import Patience, Stop
 from core.clock import Clock
-from core.errors import InterruptedRunError, NotFoundError, ThrottledError
 
-STALLED_S = 600.0
-"""A table that throttles every request for so long is given up."""
 _FIRST_ITEM_BYTES = 1024
 _PAGE_UNITS = 256.0
 """A page of 1 MB, read consistently."""
-
-Stop = Callable[[], bool]
-"""Whether somebody asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +49,11 @@ class Scanner:
         """`consistent` reads strongly, for twice the units."""
         self._client: AwsClient | WireClient = session.bulk_dynamodb()
         self._metered = session.endpoint_url is None
-        self._where = session.where
         self._table = table
         self._budget = budget
         self._clock = clock
         self._consistent = consistent
-        self._stop = stop
+        self._patience = Patience(table, session.where, budget, clock, stop)
         self._item_bytes = float(_FIRST_ITEM_BYTES)
 
     def pages(self, segment: int, segments: int) -> Iterator[ScanPage]:
@@ -78,33 +73,14 @@ class Scanner:
         if self._metered:
             request["ReturnConsumedCapacity"] = "TOTAL"
         while True:
-            answer = self._read({**request, **self._limit()})
+            asked = {**request, **self._limit()}
+            answer = self._patience(partial(self._client.scan, **asked), self._clock.monotonic())
             page = self._page(answer)
             yield page
             self._budget.spend(page.read_units)
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-    def _read(self, request: dict[str, Any]) -> dict[str, Any]:
-        begun = self._clock.monotonic()
-        while True:
-            if self._stop():
-                raise InterruptedRunError("Interrupted.")
-            try:
-                return self._client.scan(**request)
-            except ThrottledError:
-                if self._clock.monotonic() - begun > STALLED_S:
-                    raise
-                self._budget.throttled()
-            except NotFoundError as error:
-                raise NotFoundError(
-                    f"There is no table '{self._table}' at {self._where} (any more).",
-                    "`ialctl status` shows the tables that stand.",
-                    code=error.code,
-                    status=error.status,
-                    table=self._table,
-                ) from error
 
     def _limit(self) -> dict[str, int]:
         """Not more in a page than a second's budget."""

@@ -19,7 +19,7 @@ from core.aws.codec import WireItem
 from core.aws.session import AwsSession
 from core.backup.lines import Change, item_line
 from core.backup.manifest import StreamPosition
-from core.backup.scanning import Stop
+from core.backup.patience import Stop
 from core.clock import Clock
 from core.errors import AwsError, InterruptedRunError, NotFoundError, UsageError
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from core.aws.session import AwsSession
 from core.backup import manifest
+from core.backup.patience import Stop
 from core.backup.plans import TablePlan
 from core.backup.progress import Observer, Progress
-from core.backup.scanning import Stop
 from core.clock import Clock
 from core.errors import AwsError, InterruptedRunError, NotFoundError
 

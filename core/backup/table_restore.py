@@ -15,11 +15,11 @@ from core.backup.comparing import Comparer, Comparison, Target, add_digest
 from core.backup.digests import Digests
 from core.backup.final_items import CHANGED, FinalItems
 from core.backup.importing import Importer
+from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.progress import Observer, Progress
 from core.backup.restore_marks import RESTORING, Marks, Note, restoring_tag
 from core.backup.restore_plans import RestoreWish, TablePlan
-from core.backup.scanning import Stop
 from core.backup.selection import Selector, selector
 from core.backup.table_settings import (
     TableSettings,

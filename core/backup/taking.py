@@ -13,12 +13,13 @@ from core.backup.budget import Budget
 from core.backup.lock import PlaceLock, is_removed
 from core.backup.manifest import FileSum, SetManifest, StackVersion, TableBackup
 from core.backup.opening import read_manifest
+from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.planning import TablePlanner
 from core.backup.plans import SetPlan, TablePlan, Wish
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.reading import joined, open_export
-from core.backup.scanning import Scanner, Stop
+from core.backup.scanning import Scanner
 from core.backup.sealing import KeySource, SetKeys, make_keys, unlock
 from core.backup.streams import Stream
 from core.backup.table_export import TableExport
@@ -44,10 +45,12 @@ class About:
 
 @dataclass(frozen=True)
 class Taken:
-    """A backup that was taken; `resumed` where it goes on with a killed run."""
+    """A backup that was taken; `resumed` where it goes on with a killed run. `throttles` counts
+    the requests that tables refused for being too many."""
 
     manifest: SetManifest
     resumed: bool
+    throttles: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Taker:
                     "The same command goes on from there.",
                 ) from error
             lock.keep()
-            return Taken(self._commit(run, about, tables), run.resumed)
+            return Taken(self._commit(run, about, tables), run.resumed, budget.throttles)
 
     def _begin(self, wish: Wish, source: KeySource | None) -> _Run:
         base = read_manifest(self._place, wish.base) if wish.base else None

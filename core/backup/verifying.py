@@ -12,10 +12,10 @@ from core.backup.digests import Digests
 from core.backup.lines import Keys, item_digest, key_digest
 from core.backup.manifest import DataFile
 from core.backup.opening import BackedUpTable, Backup, Layer, check_files
+from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.reading import changes, items, joined
-from core.backup.scanning import Stop
 from core.clock import Random
 from core.errors import DamagedError, InterruptedRunError, NotFoundError, UsageError
 

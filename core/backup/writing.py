@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,9 +23,9 @@ from core.aws.session import AwsClient, AwsSession
 from core.aws.table import BATCH_WRITE_ITEMS
 from core.backup.budget import Budget
 from core.backup.lines import key_digest
-from core.backup.scanning import STALLED_S, Stop
+from core.backup.patience import STALLED_S, Patience, Stop
 from core.clock import Clock
-from core.errors import InterruptedRunError, NotFoundError, ThrottledError
+from core.errors import InterruptedRunError, ThrottledError
 
 WORKERS = 8
 _BATCH_BYTES = 1024 * 1024
@@ -76,11 +77,11 @@ class Writer:
         """`observe` is told, from any thread, of every batch that was written."""
         self._client = session.bulk_dynamodb()
         self._metered = session.endpoint_url is None
-        self._where = session.where
         self._schema = schema
         self._budget = budget
         self._clock = clock
         self._stop = stop
+        self._patience = Patience(schema.name, session.where, budget, clock, stop)
         self._observe = observe
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="write")
         # One batch waits for each worker that is at another.
@@ -188,23 +189,7 @@ class Writer:
         arguments: dict[str, Any] = {"RequestItems": {self._schema.name: requests}}
         if self._metered:
             arguments["ReturnConsumedCapacity"] = "TOTAL"
-        while True:
-            if self._stop():
-                raise InterruptedRunError("Interrupted.")
-            try:
-                return self._client.batch_write_item(**arguments)
-            except ThrottledError:
-                if self._clock.monotonic() - begun > STALLED_S:
-                    raise
-                self._budget.throttled()
-            except NotFoundError as error:
-                raise NotFoundError(
-                    f"There is no table '{self._schema.name}' at {self._where} (any more).",
-                    "`ialctl status` shows the tables that stand.",
-                    code=error.code,
-                    status=error.status,
-                    table=self._schema.name,
-                ) from error
+        return self._patience(partial(self._client.batch_write_item, **arguments), begun)
 
     def _spend(self, answer: Mapping[str, Any], batch: _Batch, written: int) -> float:
         if self._metered:
