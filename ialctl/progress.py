@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,25 +15,21 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 3.0
 
 
-class LiveProgress(ABC):
-    """How much is done of a total (None: unknown), and a few words; silent with `--quiet`."""
+class LiveBars(ABC):
+    """Bars on a terminal while the block runs; elsewhere there are none."""
 
-    def __init__(self, context: AppContext, doing: str, total: int | None) -> None:
+    def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._doing = doing
-        self._total = total
-        self._bar: Any = None
-        self._task: Any = None
+        self._bars: Any = None
         self._begin_s = self._said_s = context.clock.monotonic()
 
     def __enter__(self) -> Self:
         if self._context.output.live:
-            from rich.progress import BarColumn, Progress, TimeRemainingColumn
+            from rich.progress import Progress
 
-            columns = ("{task.description}", BarColumn(), self._counted(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self._context.output.err, transient=True)
-            self._task = self._bar.add_task(self._doing, total=self._total)
-            self._bar.start()
+            console = self._context.output.err
+            self._bars = Progress(*self._columns(), console=console, transient=True)
+            self._bars.start()
         return self
 
     def __exit__(
@@ -41,20 +38,50 @@ class LiveProgress(ABC):
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._bars is not None:
+            self._bars.stop()
 
-    def _show(self, done: int, words: str) -> None:
-        if self._bar is not None:
-            from ialctl.output import plain
-
-            shown = plain(words).markup
-            self._bar.update(self._task, completed=done, total=self._total, description=shown)
-            return
+    def _say(self, words: Callable[[], str]) -> None:
+        """A line, where the last one was some seconds ago."""
         now_s = self._context.clock.monotonic()
         if now_s - self._said_s >= LINE_EVERY_S:
             self._said_s = now_s
-            self._context.output.note(f"{words} ({self._share(done, now_s - self._begin_s)})")
+            self._context.output.note(words())
+
+    @abstractmethod
+    def _columns(self) -> Sequence[Any]:
+        """What a bar consists of."""
+
+
+class LiveProgress(LiveBars):
+    """How much is done of a total (None: unknown), and a few words; silent with `--quiet`."""
+
+    def __init__(self, context: AppContext, doing: str, total: int | None) -> None:
+        super().__init__(context)
+        self._doing = doing
+        self._total = total
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self._bars is not None:
+            self._task = self._bars.add_task(self._doing, total=self._total)
+        return self
+
+    def _columns(self) -> Sequence[Any]:
+        from rich.progress import BarColumn, TimeRemainingColumn
+
+        return ("{task.description}", BarColumn(), self._counted(), TimeRemainingColumn())
+
+    def _show(self, done: int, words: str) -> None:
+        if self._bars is not None:
+            from ialctl.output import plain
+
+            shown = plain(words).markup
+            self._bars.update(self._task, completed=done, total=self._total, description=shown)
+            return
+        elapsed_s = self._context.clock.monotonic() - self._begin_s
+        self._say(lambda: f"{words} ({self._share(done, elapsed_s)})")
 
     @abstractmethod
     def _counted(self) -> Any:

@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ialctl.context import AppContext
 from ialctl.output import plain
+from ialctl.progress import LiveBars
 from ialctl.words import counted, size_words
 
 if TYPE_CHECKING:
     from core.backup.progress import Progress
 
-LINE_EVERY_S = 3.0
 _UNITS = {"scanning": "read units", "verifying": "read units", "writing": "write units"}
 
 
-class TableProgress:
+class TableProgress(LiveBars):
     """What each table is at: items and bytes a second, units used and left. Thread-safe."""
 
     def __init__(self, context: AppContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._lock = threading.Lock()
         self._begun: dict[tuple[str, str], float] = {}
-        self._said_s = context.clock.monotonic()
-        self._bars: Any = None
         self._tasks: dict[str, Any] = {}
 
-    def __enter__(self) -> Self:
-        if self._context.output.live:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    def _columns(self) -> Sequence[Any]:
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-            self._bars = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[words]}", markup=False, style="dim"),
-                TimeRemainingColumn(compact=True),
-                console=self._context.output.err,
-                transient=True,
-            )
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        if self._bars is not None:
-            self._bars.stop()
+        return (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[words]}", markup=False, style="dim"),
+            TimeRemainingColumn(compact=True),
+        )
 
     def __call__(self, told: Progress) -> None:
         """Shows where a table stands."""
@@ -61,9 +45,8 @@ class TableProgress:
                 self._move(told, now_s - begun_s)
             elif told.stage == "done":
                 self._context.output.note(f"{told.table}: {counted(told.items, 'item')}")
-            elif now_s - self._said_s >= LINE_EVERY_S:
-                self._said_s = now_s
-                self._context.output.note(f"{told.table}: {words(told, now_s - begun_s)}")
+            else:
+                self._say(lambda: f"{told.table}: {words(told, now_s - begun_s)}")
 
     def _move(self, told: Progress, elapsed_s: float) -> None:
         task = self._tasks.get(told.table)
