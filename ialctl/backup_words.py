@@ -35,7 +35,8 @@ _TABLES = (
 def show_taken(context: AppContext, place: Place, taken: Taken, elapsed_s: float) -> None:
     """The summary of a backup that was taken."""
     found = taken.manifest
-    data = manifest_data(place, found) | {"resumed": taken.resumed, "elapsed_s": elapsed_s}
+    about = {"resumed": taken.resumed, "throttles": taken.throttles, "elapsed_s": elapsed_s}
+    data = manifest_data(place, found) | about
 
     def human() -> Group:
         noun = "change" if found.base else "item"
@@ -94,12 +95,14 @@ def manifest_data(place: Place, found: SetManifest) -> dict[str, Any]:
 def _lines(data: dict[str, Any]) -> str:
     ratio = f", {data['ratio']} times as small" if data["ratio"] else ""
     sealed = ", encrypted" if data["encrypted"] else ""
+    throttles = data.get("throttles")
+    throttled = f"; {throttles:,} requests throttled" if throttles else ""
     return (
         f"place      {data['place'].rstrip('/')}/{data['id']}\n"
         f"size       {size_words(data['item_bytes'])} in {size_words(data['file_bytes'])} of "
         f"{data['compression']}{ratio}{sealed}\n"
         f"checksum   sha256 {data['checksum']}\n"
-        f"read       {data['read_units']:,.0f} read units"
+        f"read       {data['read_units']:,.0f} read units{throttled}"
     )
 
 

@@ -1,32 +1,46 @@
-"""A proxy before the endpoint that fails as S3 does: SlowDown, and bodies cut in the middle."""
+"""A proxy before the endpoint that fails as AWS does: SlowDown, throttling, bodies cut short."""
 
 from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>"
+_THROTTLED = (
+    b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",'
+    b'"message":"The level of configured provisioned throughput was exceeded."}'
+)
+_REFUSALS = {
+    "slow": (503, "application/xml", _SLOW_DOWN),
+    "throttled": (400, "application/x-amz-json-1.0", _THROTTLED),
+}
 _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
 class Faults:
-    """What is to go wrong: each of `next` befalls one request of the method `method`."""
+    """What is to go wrong: each of `next` befalls one request of the method `method`; or what
+    `choose` says of a request, told its method and its path, or the operation of DynamoDB's."""
 
     def __init__(self) -> None:
         self.method = "GET"
         self.next: list[str] = []
         """`slow`: 503 SlowDown. `cut`: the connection ends half-way through the body.
-        `lost`: the request is carried out, its answer never comes."""
+        `lost`: the request is carried out, its answer never comes. `dropped`: it is not carried
+        out, nor answered. `throttled`: DynamoDB refuses it."""
+        self.choose: Callable[[str, str], str] | None = None
         self.requests = 0
         self._lock = threading.Lock()
 
-    def take(self, method: str) -> str:
+    def take(self, method: str, what: str) -> str:
         """What befalls this request."""
         with self._lock:
+            if self.choose is not None:
+                self.requests += 1
+                return self.choose(method, what)
             if method != self.method:
                 return ""
             self.requests += 1
@@ -49,9 +63,14 @@ def faulty(endpoint_url: str) -> Iterator[tuple[str, Faults]]:
 
         def _handle(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            fault = faults.take(self.command)
-            if fault == "slow":
-                self._send(503, {"Content-Type": "application/xml"}, _SLOW_DOWN, len(_SLOW_DOWN))
+            operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            fault = faults.take(self.command, operation or self.path)
+            if fault in _REFUSALS:
+                status, kind, text = _REFUSALS[fault]
+                self._send(status, {"Content-Type": kind}, text, len(text))
+                return
+            if fault == "dropped":
+                self.close_connection = True
                 return
             connection = http.client.HTTPConnection(host, port, timeout=30)
             connection.request(self.command, self.path, body, dict(self.headers))

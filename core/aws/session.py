@@ -12,10 +12,11 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
 
 from core import __version__
 from core.aws.failures import is_retryable, is_throttling, refuse_rubbish, translate
@@ -81,7 +82,7 @@ class AwsClient:
     ) -> dict[str, Any]:
         called = self._client.meta.method_to_api_mapping.get(name, name)
         try:
-            answer = self._retrier(lambda: operation(**arguments))
+            answer = self._retrier(lambda: self._attempt(operation, arguments))
         except _RAISED as error:
             raise self._translated(error, called) from error
         if not isinstance(answer, dict):
@@ -89,6 +90,13 @@ class AwsClient:
                 f"The answer to {called} from {self._where} is not an object."
             )
         return answer
+
+    def _attempt(self, operation: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        try:
+            return operation(**arguments)
+        except HTTPError as error:
+            # A body that ends before its length: botocore lets urllib3's own error through.
+            raise ConnectionClosedError(endpoint_url=self._where, error=error) from error
 
     def _translated(self, error: Exception, called: str) -> IalError:
         translated = translate(error, self._where, called)

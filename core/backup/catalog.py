@@ -96,9 +96,10 @@ def resolve(
     if _is_path(text):
         return _located(text, open_)
     if text == LATEST:
-        found = newest(list_sets(place, clock), project)
+        sets = list_sets(place, clock)
+        found = newest(sets, project)
         if found is None:
-            raise _none(f"There is no whole backup in {place.url}", place)
+            raise _none_whole(place, sets, project)
         return Located(place, found.id)
     names = [name for name in place.folders() if manifest.SET_ID.fullmatch(name)]
     matches = [name for name in names if text and name.startswith(text)]
@@ -186,6 +187,19 @@ def _located(text: str, open_: Callable[[str], Place]) -> Located:
     if not slash or not name:
         return Located(open_(text), "")
     return Located(open_(f"{scheme}://{parent}" if parent else f"{scheme}:///"), name)
+
+
+def _none_whole(place: Place, sets: Sequence[BackupSet], project: str | None) -> NotFoundError:
+    other = newest(sets)
+    if other is not None and other.manifest is not None:
+        what = f"There is no whole backup of the project '{project}' in {place.url}"
+        error = _none(what, place)
+        error.cure = (
+            f"The newest one there is of '{other.manifest.project}'; name it if it is meant: "
+            f"{other.id}."
+        )
+        return error
+    return _none(f"There is no whole backup in {place.url}", place)
 
 
 def _none(what: str, place: Place) -> NotFoundError:

@@ -29,7 +29,13 @@ from core.backup.table_results import of_scan, summary_of
 from core.backup.table_scan import SegmentNote, TableScan
 from core.backup.table_settings import read_settings
 from core.clock import Clock, Ids
-from core.errors import DamagedError, InterruptedRunError, NotFoundError, UsageError
+from core.errors import (
+    DamagedError,
+    InterruptedRunError,
+    LockHeldError,
+    NotFoundError,
+    UsageError,
+)
 
 RESUME_S = 20 * 3600
 """A killed run older than this is not gone on with: streams keep a day."""
@@ -303,7 +309,12 @@ class Taker:
             engine=about.engine,
             stacks=about.stacks,
         )
-        self._place.put(joined(plan.id, manifest.SET_FILE), manifest.seal_manifest(made))
+        name = joined(plan.id, manifest.SET_FILE)
+        if not self._place.put_new(name, manifest.seal_manifest(made)):
+            raise LockHeldError(
+                f"Another run has finished the backup '{plan.id}' meanwhile.",
+                "`ialctl backup verify` tells whether it is whole.",
+            )
         for planned in plan.tables:
             TableFiles(self._place, plan, planned, None).drop_notes()
         return made
