@@ -34,6 +34,13 @@ class DyingPlace(FolderPlace):
         super().put(name, body)
         self._count()
 
+    def put_new(self, name: str, body: bytes) -> bool:
+        """The same for what must not stand yet: the lock, and the commit."""
+        self._count()
+        made = super().put_new(name, body)
+        self._count()
+        return made
+
     def _count(self) -> None:
         with self._counting:
             if self._left is None:

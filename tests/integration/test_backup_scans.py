@@ -24,7 +24,7 @@ from core.backup.streams import Stream
 from core.backup.taking import About, Taker
 from core.backup.verifying import verify
 from core.clock import SYSTEM_CLOCK, new_id, system_random
-from core.errors import InterruptedRunError, NotFoundError, UsageError
+from core.errors import InterruptedRunError, LockHeldError, NotFoundError, UsageError
 from tests.backups import plain_item
 from tests.tables import delete_table
 
@@ -341,3 +341,19 @@ def test_data_files_say_their_keys(bench: Bench) -> None:
     keys = Keys(one(found).keys)
     numbers = [i["sk"]["N"] for f in export.files for i in items(bench.place, export, f, keys)]
     assert sorted(map(int, numbers)) == list(range(10))
+
+
+def test_a_backup_is_committed_once(bench: Bench) -> None:
+    """A run whose set another one has finished meanwhile does not write over its commit."""
+    bench.make(stream=None)
+    bench.put(plain_item(1))
+
+    def finished_by_another(progress: Progress) -> None:
+        if progress.stage == "done":
+            (name,) = [n for n in bench.place.folders() if manifest.SET_ID.fullmatch(n)]
+            bench.place.put(f"{name}/{manifest.SET_FILE}", b"another's")
+
+    with pytest.raises(LockHeldError, match="Another run has finished"):
+        bench.take(observe=finished_by_another)
+    (path,) = [e.name for e in bench.place.entries() if e.name.endswith(manifest.SET_FILE)]
+    assert bench.place.get(path) == b"another's"
