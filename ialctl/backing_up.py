@@ -40,7 +40,8 @@ def place_of(context: AppContext, url: str | None) -> Place:
     """The place that was named, or that the settings name."""
     from core.backup.place import open_place
 
-    named = url or context.settings.backup_to
+    # Given, but empty, is a slip (of a variable that is not set), and not the default.
+    named = context.settings.backup_to if url is None else url
     return open_place(named, lambda: context.session, context.settings.project)
 
 
@@ -58,6 +59,8 @@ def make_wish(
         raise UsageError(f"There is no method '{method}'.", f"Choose {', '.join(METHODS)}.")
     if compression not in ("gzip", "zstd"):
         raise UsageError(f"There is no compression '{compression}'.", "Choose gzip or zstd.")
+    if not all(tables):
+        raise UsageError("A table has no name.", "Name it: `--table NAME`.")
     if max_rcu is not None and not 1 <= max_rcu < float("inf"):
         raise UsageError(f"{max_rcu:g} read units a second is no budget.", "Write 1 or more.")
     chosen = next(known for known in METHODS if known == method)

@@ -93,7 +93,7 @@ def manifest_data(place: Place, found: SetManifest) -> dict[str, Any]:
 
 
 def _lines(data: dict[str, Any]) -> str:
-    ratio = f", {data['ratio']} times as small" if data["ratio"] else ""
+    ratio = f", {data['ratio']} times as small" if (data["ratio"] or 0) > 1 else ""
     sealed = ", encrypted" if data["encrypted"] else ""
     throttles = data.get("throttles")
     throttled = f"; {throttles:,} requests throttled" if throttles else ""

@@ -48,7 +48,7 @@ class BucketPlace:
         retrier: Retrier | None = None,
     ) -> None:
         """A place in `bucket`; `where` is the target in words."""
-        self._client = client
+        self._client = _Client(client, bucket, where)
         self._bucket = bucket
         self._prefix = prefix
         self._where = where
@@ -237,6 +237,32 @@ class BucketPlace:
                 "Run it again; is something between us that cuts connections?",
                 name=name,
             ) from error
+
+
+class _Client:
+    """The client of a bucket: that there is no such bucket is said in words of ours."""
+
+    def __init__(self, client: AwsClient, bucket: str, where: str) -> None:
+        self._client, self._bucket, self._where = client, bucket, where
+
+    def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
+        operation = getattr(self._client, name)
+
+        def call(**arguments: Any) -> dict[str, Any]:
+            try:
+                found: dict[str, Any] = operation(**arguments)
+            except NotFoundError as error:
+                if error.code != "NoSuchBucket":
+                    raise
+                raise NotFoundError(
+                    f"There is no bucket '{self._bucket}' at {self._where}.",
+                    "Make it first, or name another; `s3://` alone is the project's own.",
+                    code=error.code,
+                    status=error.status,
+                ) from error
+            return found
+
+        return call
 
 
 class _Ranges(io.RawIOBase):

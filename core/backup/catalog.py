@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -58,7 +58,8 @@ def list_sets(place: Place, clock: Clock) -> tuple[BackupSet, ...]:
     working_on = holder.sets if holder else ()
     with ThreadPoolExecutor(_AT_ONCE, "catalog") as pool:
         found = pool.map(lambda name: _look(place, name, name in working_on), names)
-        return tuple(sorted(found, key=lambda one: one.id, reverse=True))
+        by_id = {one.id: one for one in found}
+    return tuple(_with_base(by_id[name], by_id) for name in sorted(by_id, reverse=True))
 
 
 def newest(sets: Sequence[BackupSet], project: str | None = None) -> BackupSet | None:
@@ -154,6 +155,20 @@ def _look(place: Place, name: str, worked_on: bool) -> BackupSet:
         why = f"The file '{path}' is that of another backup, '{found.id}'."
         return BackupSet(name, "damaged", started_s, why=why)
     return BackupSet(name, "valid", started_s, found, found.base)
+
+
+def _with_base(one: BackupSet, by_id: Mapping[str, BackupSet]) -> BackupSet:
+    """An increment is as good as the worst of what it builds on."""
+    seen = {one.id}
+    base = one.base if one.state == "valid" else None
+    while base is not None:
+        found = by_id.get(base)
+        if found is None or found.state != "valid" or base in seen:
+            state = "gone" if found is None else found.state if base not in seen else "itself"
+            return replace(one, state="damaged", why=f"it builds on '{base}', which is {state}")
+        seen.add(base)
+        base = found.base
+    return one
 
 
 def _planned_base(place: Place, name: str) -> str | None:

@@ -155,7 +155,8 @@ class FolderPlace:
         elif isinstance(error, IsADirectoryError | NotADirectoryError):
             cure = "Something else has the name of a file or a folder of the backup: move it away."
         else:
-            cure = f"Make {self._url} a folder that this user may {what[:4]}, or choose another."
+            may = {"written": "write", "deleted": "delete in"}.get(what, "read")
+            cure = f"Make {self._url} a folder that this user may {may}, or choose another."
         return StorageError(
             f"The file '{name}' in {self._url} can't be {what}: {error.strerror or error}.",
             cure,

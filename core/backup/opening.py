@@ -248,17 +248,25 @@ def _layers(
 def _open_bare(place: Place, folder: str) -> Backup:
     folders = find_exports(place, folder)
     if not folders:
-        raise NotFoundError(
-            f"There is no backup at '{joined(place.url, folder)}': no set.json, no export.",
-            "`ialctl backup list` shows those there are.",
-            code="NoSuchBackup",
-        )
+        raise _nothing(place, folder)
     exports = [open_export(place, name) for name in folders]
     if len(exports) == 1 and exports[0].kind == "incremental":
         exports += _before(place, exports[0])
     arns = dict.fromkeys(export.summary.table_arn for export in exports)
     tables = (_bare_table([e for e in exports if e.summary.table_arn == arn]) for arn in arns)
     return Backup(place, folder, None, tuple(tables))
+
+
+def _nothing(place: Place, folder: str) -> NotFoundError:
+    where = joined(place.url, folder)
+    inside = any(manifest.SET_ID.fullmatch(name) for name in place.folders(folder))
+    return NotFoundError(
+        f"'{where}' is no backup, but holds some."
+        if inside
+        else f"There is no backup at '{where}': no set.json, no export.",
+        f"Name one of them: `--from {where}`." if inside else "`ialctl backup list` shows those.",
+        code="NoSuchBackup",
+    )
 
 
 def _before(place: Place, increment: Export) -> Iterator[Export]:

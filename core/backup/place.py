@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from core.aws.session import AwsSession
 from core.errors import DamagedError, UsageError
 
 DEFAULT_PREFIX = "backups"
+_BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{3,255}")
 _MAX_NAME_BYTES = 900
 """S3's keys have 1,024 bytes; what is left is for the prefix."""
 
@@ -130,6 +132,12 @@ def _bucket(url: str, session: AwsSession, project: str) -> Place:
     if not bucket:
         bucket = open_backup_bucket(session, project).bucket
         prefix = prefix or DEFAULT_PREFIX
+    if not _BUCKET_NAME.fullmatch(bucket):
+        raise UsageError(
+            f"No bucket can be called '{bucket}'.",
+            "Name one as `s3://bucket/prefix`: letters, digits, '.', '-' and '_'.",
+            url=url,
+        )
     if prefix:
         checked_prefix(prefix, url)
     return BucketPlace(session.client("s3"), bucket, prefix, session.where)

@@ -252,11 +252,13 @@ def _show_done(context: AppContext, done: Restored, elapsed_s: float) -> None:
             "units": f"{one.written.units:,.0f}",
             "compared": "nothing of it is selected"
             if one.comparison is None
-            else f"{one.comparison}{' already' if one.unchanged else ''}",
+            else f"{'already ' if one.unchanged else ''}{one.comparison}",
         }
         for one in done.tables
     ]
-    head = f"Restored '{done.backup}' in {duration_words(elapsed_s)}; compared with the backup."
+    unchanged = done.tables and all(one.unchanged for one in done.tables)
+    verb = "Nothing to do, restored before:" if unchanged else "Restored"
+    head = f"{verb} '{done.backup}' in {duration_words(elapsed_s)}; compared with the backup."
     data = dataclasses.asdict(done) | {"elapsed_s": elapsed_s}
     context.output.result("restore", data, lambda: Group(plain(head + "\n"), table(rows, _DONE)))
     for one in done.tables:

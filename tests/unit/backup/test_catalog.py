@@ -47,7 +47,8 @@ def test_sets_are_listed_newest_first_with_their_bases(place: FolderPlace) -> No
 
 
 def test_no_set_without_its_last_file_is_valid(place: FolderPlace) -> None:
-    """Without set.json it is incomplete, with a live run on it in progress, marked on its way."""
+    """Without set.json it is incomplete, with a live run on it in progress, marked on its way; and
+    what builds on one that is not whole is damaged."""
     place.delete([f"{NEW}/{SET_FILE}"])
     place.put(f"{OLD}/{REMOVED}", b"{}")
     put_set(place, "20261104T120000Z-00000004", base=MIDDLE, whole=False)
@@ -58,10 +59,26 @@ def test_no_set_without_its_last_file_is_valid(place: FolderPlace) -> None:
     assert states == [
         ("incomplete", MIDDLE, False),
         ("in progress", None, False),
-        ("valid", OLD, False),
+        ("damaged", OLD, False),
         ("incomplete", None, True),
     ]
+    assert list_sets(place, clock)[2].why == f"it builds on '{OLD}', which is incomplete"
     assert list_sets(place, clock)[1].state == "incomplete"
+
+
+def test_latest_passes_over_what_builds_on_nothing(place: FolderPlace) -> None:
+    """An increment whose base has gone can't be restored, so it is not the newest whole one."""
+    place.delete([f"{NEW}/{SET_FILE}"])
+    assert found(place, "latest").folder == MIDDLE
+    place.delete([entry.name for entry in place.entries(OLD)])
+    one = list_sets(place, FakeClock())[1]
+    assert (one.id, one.state, one.why) == (
+        MIDDLE,
+        "damaged",
+        f"it builds on '{OLD}', which is gone",
+    )
+    with pytest.raises(NotFoundError, match="no whole backup"):
+        found(place, "latest")
 
 
 @pytest.mark.parametrize("change", ["cut", "flip", "empty", "newer", "renamed"])

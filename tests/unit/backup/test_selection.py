@@ -106,7 +106,7 @@ def test_vectors_are_selected_and_the_index_only_with_its_whole_user() -> None:
     assert chosen(Selection(user="a#b", session="s"), table, items) == [vector]
     assert chosen(Selection(from_us=START_US), table, items) == [vector]
     assert chosen(Selection(to_us=START_US), table, items) == []
-    assert "index rebuild" in selector(Selection(session="s"), table)[1]
+    assert "`ialctl index" in selector(Selection(session="s"), table)[1]
     assert selector(Selection(user="a"), table)[1] == ""
 
 
