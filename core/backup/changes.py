@@ -62,12 +62,12 @@ class Changes:
         return found.fetchone() is not None
 
     def all(self) -> Iterator[Change]:
-        """Every key's net change, in no order; without those that came and went."""
+        """Every key's net change, in no order; of one that came and went no image is known."""
         for keys, old, new, us in self._db.execute(
             "SELECT keys, old, new, written_us FROM changes"
         ):
-            if old is not None or new is not None:
-                yield Change(orjson.loads(keys), _item(old), _item(new), us)
+            # Without images too: a stream of new images alone tells so of what was deleted.
+            yield Change(orjson.loads(keys), _item(old), _item(new), us)
 
     def images(self) -> Iterator[WireItem]:
         """The items that stand after the changes."""

@@ -29,8 +29,14 @@ VIEWS = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 _ITERATOR_S = 14 * 60
 _PAGE = 1000
 _POLL_S = 0.2
-# How long after a write its record may come, at AWS; nowhere stated, well under a second as a rule.
+# How long after a write its record may come, and how far the service's own clocks may differ; at
+# AWS nowhere stated, well under a second as a rule.
 _LAG_S = 5.0
+_OTHER_LAG_S = 1.0
+_LOCAL_LAG_S = 0.1
+# "It might take multiple calls to get to a portion of the shard that contains stream records": one
+# empty page of an open shard is not its end.
+_EMPTY_PAGES = 20
 # A server may take its Date from a clock that it looks at once a second.
 _DATE_AGE_S = 1
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
@@ -53,9 +59,10 @@ class Stream:
         self, session: AwsSession, arn: str, clock: Clock, stop: Stop = lambda: False
     ) -> None:
         self._client = session.client("dynamodbstreams")
-        self._lag_s = _LAG_S if session.endpoint_url is None else 0.0
         host = urlsplit(session.endpoint_url or "").hostname
         self._same_clock = host in _THIS_MACHINE
+        elsewhere_s = _LOCAL_LAG_S if self._same_clock else _OTHER_LAG_S
+        self._lag_s = _LAG_S if session.endpoint_url is None else elsewhere_s
         self._arn = arn
         self._clock = clock
         self._stop = stop
@@ -64,13 +71,15 @@ class Stream:
 
     def position(self) -> StreamPosition:
         """Where the stream stands: all that comes later is read from here on."""
-        shards, now_s = self._shards()
+        shards, now_s, _ = self._shards()
         # While this process lives and they do, these spare the records of the last hours.
         self._latest_s = self._clock.monotonic()
         self._latest = {
             shard.id: self._iterator(shard.id, "LATEST") for shard in shards if not shard.last
         }
-        return StreamPosition(self._arn, int(now_s), {shard.id: shard.last for shard in shards})
+        # Records of just before are read too: what the last one of a key says holds all the same.
+        since_s = int(now_s - self._lag_s)
+        return StreamPosition(self._arn, since_s, {shard.id: shard.last for shard in shards})
 
     def next_second(self) -> int:
         """A whole second that has not come yet by the service's clock."""
@@ -82,17 +91,25 @@ class Stream:
         Returns only once all of them have come, so not before that second has passed.
 
         Raises:
-            UsageError: the stream does not reach back so far.
+            UsageError: the stream does not reach back so far, or was turned off before that second.
             InterruptedRunError: somebody asked to stop.
         """
         read: dict[str, str | None] = {}
-        waiting = [*self._shards()[0]]
-        while waiting:
-            for shard in _parents_first(waiting):
-                read[shard.id] = self._read_shard(shard, position, until_s, fold)
+        while True:
+            shards, now_s, is_on = self._shards()
             # A shard may have been divided meanwhile: its children hold what came then.
-            waiting = [shard for shard in self._shards()[0] if shard.id not in read]
-        return StreamPosition(self._arn, until_s, read)
+            waiting = [shard for shard in shards if shard.id not in read]
+            if not waiting and not is_on:
+                raise _turned_off(self._arn)
+            if not waiting and now_s >= until_s + self._lag_s:
+                return StreamPosition(self._arn, until_s, read)
+            if not waiting:
+                self._wait()
+            for shard in _parents_first(waiting):
+                # Of a shard whose oldest records have gone, the stream itself would not say so.
+                if self._clock.time() - position.since_s > KEPT_S:
+                    raise too_old(self._arn)
+                read[shard.id] = self._read_shard(shard, position, until_s, fold)
 
     def _read_shard(
         self, shard: _Shard, position: StreamPosition, until_s: int, fold: Fold
@@ -114,14 +131,13 @@ class Stream:
         self, shard: _Shard, last: str | None, until_s: int
     ) -> Iterator[tuple[Mapping[str, Any], str]]:
         iterator: str | None = self._first_iterator(shard.id, last)
+        empty = 0
         while iterator:
             if self._stop():
                 raise InterruptedRunError("Interrupted.")
-            try:
-                page = self._client.get_records(ShardIterator=iterator, Limit=_PAGE)
-            except AwsError as error:
-                if error.code != "ExpiredIteratorException":
-                    raise
+            asked_s = self._clock.time()
+            page = self._page(iterator)
+            if page is None:  # expired
                 iterator = self._first_iterator(shard.id, last)
                 continue
             for found in page["Records"]:
@@ -129,10 +145,29 @@ class Stream:
                 last = str(record["SequenceNumber"])
                 yield record, last
             iterator = page.get("NextShardIterator")
-            if not page["Records"]:
-                if self._now_s(page) >= until_s + self._lag_s:
+            empty = 0 if page["Records"] else empty + 1
+            if empty and shard.last is None:
+                if self._now_s(page, asked_s) < until_s + self._lag_s:
+                    self._clock.sleep(_POLL_S)
+                elif empty >= _EMPTY_PAGES:
                     return
-                self._clock.sleep(_POLL_S)
+
+    def _page(self, iterator: str) -> dict[str, Any] | None:
+        """A page of records; None where the iterator has expired."""
+        try:
+            found: dict[str, Any] = self._client.get_records(ShardIterator=iterator, Limit=_PAGE)
+        except AwsError as error:
+            if error.code == "TrimmedDataAccessException":
+                raise too_old(self._arn) from error
+            if error.code != "ExpiredIteratorException":
+                raise
+            return None
+        return found
+
+    def _wait(self) -> None:
+        if self._stop():
+            raise InterruptedRunError("Interrupted.")
+        self._clock.sleep(_POLL_S)
 
     def _first_iterator(self, shard: str, last: str | None) -> str:
         if last is not None:
@@ -152,11 +187,12 @@ class Stream:
             raise too_old(self._arn) from error
         return str(answer["ShardIterator"])
 
-    def _shards(self) -> tuple[list[_Shard], float]:
-        """Every shard there is, and what time it is there."""
+    def _shards(self) -> tuple[list[_Shard], float, bool]:
+        """Every shard there is, what time it is there, and whether more records may come."""
         found: list[_Shard] = []
         more: dict[str, str] = {}
         while True:
+            asked_s = self._clock.time()
             try:
                 answer = self._client.describe_stream(StreamArn=self._arn, **more)
             except NotFoundError as error:
@@ -166,22 +202,31 @@ class Stream:
                 last = shard.get("SequenceNumberRange", {}).get("EndingSequenceNumber")
                 found.append(_Shard(str(shard["ShardId"]), shard.get("ParentShardId"), last))
             if not about.get("LastEvaluatedShardId"):
-                return found, self._now_s(answer)
+                is_on = about.get("StreamStatus") not in ("DISABLING", "DISABLED")
+                return found, self._now_s(answer, asked_s), is_on
             more = {"ExclusiveStartShardId": about["LastEvaluatedShardId"]}
 
-    def _now_s(self, answer: Mapping[str, Any]) -> float:
-        """The service's time: its clock makes the stamps, ours may be wrong. Never ahead."""
-        if self._same_clock:
-            return self._clock.time()
+    def _now_s(self, answer: Mapping[str, Any], asked_s: float) -> float:
+        """The service's time when it was asked: its clock makes the stamps, ours may be wrong."""
+        if self._same_clock:  # what came between its answer and now is not in the answer
+            return asked_s
         told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-        return parsedate_to_datetime(told).timestamp() if told else self._clock.time()
+        return parsedate_to_datetime(told).timestamp() if told else asked_s
 
 
 def too_old(arn: str) -> UsageError:
     """A stream does not reach back to where it was left."""
     return UsageError(
-        f"The stream '{arn}' no longer holds all changes since that backup: it keeps 24 hours.",
+        f"The stream '{arn}' no longer holds all changes since then: it keeps 24 hours.",
         "Take a full backup: leave out `--since`.",
+        stream=arn,
+    )
+
+
+def _turned_off(arn: str) -> UsageError:
+    return UsageError(
+        f"The stream '{arn}' was turned off: what changed since is not in it.",
+        "Turn it on, and take a full backup: leave out `--since`.",
         stream=arn,
     )
 

@@ -6,14 +6,21 @@ from core.backup import manifest
 from core.backup.changes import Changes
 from core.backup.lines import change_line
 from core.backup.manifest import StreamPosition
+from core.backup.patience import Stop
 from core.backup.streams import Stream
 from core.backup.table_files import TableFiles, Totals
 from core.backup.table_scan import ScanResult
 from core.clock import Clock
+from core.errors import InterruptedRunError
 
 
 def read_increment(
-    files: TableFiles, stream: Stream, position: StreamPosition, until_s: int, clock: Clock
+    files: TableFiles,
+    stream: Stream,
+    position: StreamPosition,
+    until_s: int,
+    clock: Clock,
+    stop: Stop,
 ) -> ScanResult:
     """Packs the net changes between a position and a whole second of the service's clock.
 
@@ -27,6 +34,8 @@ def read_increment(
     with Changes() as changes:
         reached = stream.read(position, until_s, changes.fold)
         for change in changes.all():
+            if stop():
+                raise InterruptedRunError("Interrupted.")
             line = change_line(change)
             packer.add([line])
             items, size = items + 1, size + len(line)

@@ -22,13 +22,14 @@ from core.backup.changes import Changes
 from core.backup.lines import item_line
 from core.backup.manifest import StreamPosition
 from core.backup.packing import Packed, Packer
+from core.backup.patience import Stop
 from core.backup.plans import TablePlan
 from core.backup.progress import Observer, Progress, Stage
 from core.backup.scanning import Scanner
 from core.backup.streams import KEPT_S, Stream
 from core.backup.table_files import TableFiles, Totals
 from core.clock import Clock
-from core.errors import DamagedError, InterruptedRunError
+from core.errors import DamagedError, InterruptedRunError, UsageError
 
 WORKERS = 4
 ITEM_OVERHEAD = 100
@@ -73,6 +74,7 @@ class TableScan:
         stream: Stream | None,
         clock: Clock,
         observe: Observer,
+        stop: Stop = lambda: False,
     ) -> None:
         self._files = files
         self._plan = plan
@@ -80,6 +82,7 @@ class TableScan:
         self._stream = stream
         self._clock = clock
         self._observe = observe
+        self._stop = stop
         self._lock = threading.Lock()
         self._failed = threading.Event()
         self._items = self._bytes = 0
@@ -120,6 +123,7 @@ class TableScan:
                 note = manifest.load(content, SegmentNote, path)
             except DamagedError:
                 continue  # scanned again
+            self._go_on()
             if all(map(self._files.is_whole, note.files)):
                 yield note
 
@@ -168,7 +172,10 @@ class TableScan:
     ) -> ScanResult:
         self._tell(0, 0, 0.0, "replaying")
         with Changes() as changes:
-            reached = stream.read(position, until_s, changes.fold)
+            try:
+                reached = stream.read(position, until_s, changes.fold)
+            except UsageError as error:  # trimmed, or turned off
+                return replace(result, why_not=error.what.rstrip("."))
             totals = result.totals
             if len(changes):
                 rewritten = [self._without(note, changes, until_s) for note in notes]
@@ -180,6 +187,7 @@ class TableScan:
         files: list[Packed] = []
         items, size = note.items, note.item_bytes
         for number, packed in enumerate(note.files):
+            self._go_on()
             dropped, dropped_bytes = self._count(packed, changes)
             if not dropped:
                 files.append(packed)
@@ -203,6 +211,7 @@ class TableScan:
 
     def _unchanged(self, packed: Packed, changes: Changes) -> Iterable[bytes]:
         for line in self._files.lines(packed):
+            self._go_on()
             if not changes.has(self._plan.key_attributes.of(_item(line))):
                 yield line + b"\n"
 
@@ -210,9 +219,14 @@ class TableScan:
         packer = self._files.packer("changed", until_s)
         items = size = 0
         for image in changes.images():
+            self._go_on()
             packer.add([item_line(image)])
             items, size = items + 1, size + item_size(image) + ITEM_OVERHEAD
         return Totals(items, size, packer.finish() if items else ())
+
+    def _go_on(self) -> None:
+        if self._stop():
+            raise InterruptedRunError("Interrupted.")
 
     def _tell(self, items: int, size: int, units: float, stage: Stage = "scanning") -> None:
         with self._lock:

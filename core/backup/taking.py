@@ -16,7 +16,7 @@ from core.backup.opening import read_manifest
 from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.planning import TablePlanner
-from core.backup.plans import SetPlan, TablePlan, Wish
+from core.backup.plans import SetPlan, TablePlan, Wish, describe
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.reading import joined, open_export
 from core.backup.scanning import Scanner
@@ -113,16 +113,17 @@ class Taker:
             StorageError, TargetError, ThrottledError: likewise.
         """
         with PlaceLock(self._place, "A backup", self._clock, self._ids) as lock:
-            run = self._begin(wish, source)
-            lock.note(run.plan.id)
 
-            def observe(progress: Progress) -> None:
+            def stop() -> bool:
+                # Asked everywhere that time is spent, also where there is nothing to tell.
                 lock.keep()
-                self._observe(progress)
+                return self._stop()
 
+            run = self._begin(wish, source, stop)
+            lock.note(run.plan.id)
             try:
                 budget = Budget(wish.max_rcu, self._clock)
-                tables = self._tables(run, budget, observe)
+                tables = self._tables(run, budget, stop)
             except InterruptedRunError as error:
                 raise InterruptedRunError(
                     f"Interrupted; what is done of the backup '{run.plan.id}' is kept.",
@@ -131,7 +132,7 @@ class Taker:
             lock.keep()
             return Taken(self._commit(run, about, tables), run.resumed, budget.throttles)
 
-    def _begin(self, wish: Wish, source: KeySource | None) -> _Run:
+    def _begin(self, wish: Wish, source: KeySource | None, stop: Stop) -> _Run:
         base = read_manifest(self._place, wish.base) if wish.base else None
         planner = TablePlanner(
             self._session,
@@ -140,7 +141,7 @@ class Taker:
             self._clock,
             self._ids,
             sealed=source is not None,
-            stop=self._stop,
+            stop=stop,
         )
         started = self._clock.time()
         plan = SetPlan(
@@ -175,12 +176,14 @@ class Taker:
                 continue
             if source is None:
                 return _Run(plan, None, {}, resumed=True)
-            wrapped = self._place.get(joined(plan.id, manifest.KEYS_FILE), manifest.MANIFEST_BYTES)
+            path = joined(plan.id, manifest.KEYS_FILE)
             try:
+                wrapped = self._place.get(path, manifest.MANIFEST_BYTES)
                 keys = unlock(wrapped, [source], self._session)
-            except (UsageError, DamagedError):
-                continue  # what was sealed can't be read again: begin anew
-            return _Run(plan, keys, {}, resumed=True)
+            except (NotFoundError, UsageError, DamagedError):
+                continue
+            if keys.can_open:  # else what was sealed can't be read again: begin anew
+                return _Run(plan, keys, {}, resumed=True)
         return None
 
     def _unfinished(self) -> Iterator[SetPlan]:
@@ -190,10 +193,12 @@ class Taker:
                 continue
             path = joined(name, manifest.PLAN_FILE)
             try:
-                content = self._place.get(path, manifest.MANIFEST_BYTES)
-                yield manifest.load(content, SetPlan, path)
-            except (NotFoundError, DamagedError):
-                continue  # killed before it had a plan
+                plan = manifest.load(self._place.get(path, manifest.MANIFEST_BYTES), SetPlan, path)
+                is_own = plan.id == name and manifest.seconds_of(plan.started_at) > 0
+            except (NotFoundError, DamagedError, ValueError):
+                continue  # killed before it had a plan; or damaged
+            if is_own:
+                yield plan
 
     def _exists(self, name: str) -> bool:
         try:
@@ -202,27 +207,39 @@ class Taker:
             return False
         return True
 
-    def _tables(self, run: _Run, budget: Budget, observe: Observer) -> tuple[TableBackup, ...]:
+    def _tables(self, run: _Run, budget: Budget, stop: Stop) -> tuple[TableBackup, ...]:
         """Reads all tables; then brings those with a stream to one and the same instant."""
         made: dict[str, TableBackup] = {}
         readings: list[_Reading] = []
         for table in run.plan.tables:
             if table.method == "export":
-                made[table.table] = self._exported(run, table, observe)
+                made[table.table] = self._exported(run, table, stop)
                 continue
-            reading = self._reading(run, table, budget, observe)
-            reading.notes = reading.scan.scan() if table.kind == "full" else ()
+            reading = self._reading(run, table, budget, stop)
+            if table.kind == "full":
+                reading.notes = reading.scan.scan()
+                self._check_same(table)
             readings.append(reading)
         streams = [reading.stream for reading in readings if reading.stream]
         until_s = streams[0].next_second() if streams else 0
         for reading in readings:
-            made[reading.table.table] = self._finished(reading, until_s, observe)
+            made[reading.table.table] = self._finished(reading, until_s, stop)
         return tuple(made[table.table] for table in run.plan.tables)
 
-    def _reading(self, run: _Run, table: TablePlan, budget: Budget, observe: Observer) -> _Reading:
+    def _check_same(self, table: TablePlan) -> None:
+        """A table of the same name would be scanned on as if it were the one that went."""
+        if describe(self._session, table.table).id != table.table_id:
+            raise NotFoundError(
+                f"The table '{table.table}' was deleted and made anew during the backup.",
+                "Take the backup again.",
+                code="ResourceNotFoundException",
+                table=table.table,
+            )
+
+    def _reading(self, run: _Run, table: TablePlan, budget: Budget, stop: Stop) -> _Reading:
         files = TableFiles(self._place, run.plan, table, run.keys)
         files.begin()
-        stream = self._stream(run, table)
+        stream = self._stream(run, table, stop)
         scanner = Scanner(
             self._session,
             table.table,
@@ -230,38 +247,38 @@ class Taker:
             self._clock,
             # What was written just before the stream's position must be in the scan.
             consistent=stream is not None,
-            stop=self._stop,
+            stop=stop,
         )
-        scan = TableScan(files, table, scanner, stream, self._clock, observe)
+        scan = TableScan(files, table, scanner, stream, self._clock, self._observe, stop)
         return _Reading(table, files, scan, stream)
 
-    def _finished(self, reading: _Reading, until_s: int, observe: Observer) -> TableBackup:
+    def _finished(self, reading: _Reading, until_s: int, stop: Stop) -> TableBackup:
         table, files, stream = reading.table, reading.files, reading.stream
         if table.kind == "incremental" and stream is not None and table.position is not None:
-            observe(Progress(table.table, "replaying", 0, 0, 0.0))
-            result = read_increment(files, stream, table.position, until_s, self._clock)
+            self._observe(Progress(table.table, "replaying", 0, 0, 0.0))
+            result = read_increment(files, stream, table.position, until_s, self._clock, stop)
         else:
             result = reading.scan.brought_to(until_s, reading.notes)
         made = of_scan(table, result)
         kept = (packed.file for packed in result.totals.files)
         files.finish(kept, partial(summary_of, table, made))
         units, items, size = made.read_units, made.items, made.item_bytes
-        observe(Progress(table.table, "done", items, size, units, items, size))
+        self._observe(Progress(table.table, "done", items, size, units, items, size))
         return made
 
-    def _stream(self, run: _Run, table: TablePlan) -> Stream | None:
+    def _stream(self, run: _Run, table: TablePlan, stop: Stop) -> Stream | None:
         if table.position is None:
             return None
         known = run.streams.get(table.table)
-        return known or Stream(self._session, table.position.arn, self._clock, self._stop)
+        return known or Stream(self._session, table.position.arn, self._clock, stop)
 
-    def _exported(self, run: _Run, table: TablePlan, observe: Observer) -> TableBackup:
+    def _exported(self, run: _Run, table: TablePlan, stop: Stop) -> TableBackup:
         if self._place.bucket is None:
             raise UsageError("An export of AWS's needs a bucket.", "Name one: `--to s3://`.")
         bucket, root = self._place.bucket
         inside = joined(run.plan.id, table.table)
         prefix = joined(root, inside)
-        export = TableExport(self._session, bucket, prefix, self._clock, observe, self._stop)
+        export = TableExport(self._session, bucket, prefix, self._clock, self._observe, stop)
         folder = f"{manifest.EXPORTS}/{export.run(table, self._increment_end(run.plan))}"
         found = open_export(self._place, joined(inside, folder))
         summary = found.summary
@@ -321,11 +338,18 @@ class Taker:
 
     def _sums(self, set_id: str) -> dict[str, FileSum]:
         """Size and checksum of every file of the set but data files, which manifests tell of."""
-        skipped = (manifest.DATA, manifest.NOTES)
         return {
             entry.name[len(set_id) + 1 :]: manifest.file_sum(
                 self._place.get(entry.name, manifest.MANIFEST_BYTES)
             )
             for entry in self._place.entries(set_id)
-            if entry.name.split("/")[-2] not in skipped
+            if not _is_data(entry.name[len(set_id) + 1 :])
         }
+
+
+def _is_data(name: str) -> bool:
+    """Whether a file of a set is a data file, or a note; a table may be called `data`, too."""
+    _, *inside = name.split("/")
+    return inside[:1] == [manifest.NOTES] or (
+        inside[:1] == [manifest.EXPORTS] and inside[-2:-1] == [manifest.DATA]
+    )

@@ -245,7 +245,7 @@ def test_increments_lead_to_the_end_of_each(bench: Bench) -> None:
     bench.put(plain_item(5))
     bench.delete(plain_item(3))
     second = bench.take(base=first.id)
-    assert (one(first).kind, one(first).method, one(first).items) == ("incremental", "stream", 3)
+    assert (one(first).kind, one(first).method, one(first).items) == ("incremental", "stream", 4)
     assert bench.held(first.id) == then
     assert bench.held(second.id) == bench.standing()
     assert "5" not in bench.held(first.id)
