@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.backup.place import Place
     from core.backup.taking import Taken
     from core.backup.verifying import Verification
+    from ialctl.backing_up import KeyOptions
 
 _TABLES = (
     Column("TABLE", "table"),
@@ -32,8 +33,10 @@ _TABLES = (
 )
 
 
-def show_taken(context: AppContext, place: Place, taken: Taken, elapsed_s: float) -> None:
-    """The summary of a backup that was taken."""
+def show_taken(
+    context: AppContext, place: Place, taken: Taken, keys: KeyOptions, elapsed_s: float
+) -> None:
+    """The summary of a backup that was taken; `keys` are those that it was sealed by."""
     found = taken.manifest
     about = {"resumed": taken.resumed, "throttles": taken.throttles, "elapsed_s": elapsed_s}
     data = manifest_data(place, found) | about
@@ -46,7 +49,7 @@ def show_taken(context: AppContext, place: Place, taken: Taken, elapsed_s: float
             f"Backed up {counted(len(found.tables), 'table')} of '{found.project}' in "
             f"{duration_words(elapsed_s)}{again}: {counted(found.items, noun)}{since}.\n"
         )
-        option = _place_option(context, place)
+        option = _place_option(context, place) + _key_option(keys)
         tail = (
             f"verify     ialctl backup verify {found.id}{option}\n"
             f"restore    ialctl restore {found.id}{option}"
@@ -129,6 +132,15 @@ def _state(one: TableBackup) -> str:
 
 def _place_option(context: AppContext, place: Place) -> str:
     return "" if place.url == context.settings.backup_to else f" --from {shlex.quote(place.url)}"
+
+
+def _key_option(keys: KeyOptions) -> str:
+    """What opens a backup that was sealed so; settings are there again at the next run."""
+    if keys.passphrase_file is not None:
+        return f" --passphrase-file {shlex.quote(str(keys.passphrase_file))}"
+    if keys.key_file is not None:
+        return f" --key-file {shlex.quote(str(keys.key_file))}"
+    return " --key-file FILE" if keys.recipients else ""
 
 
 def verification_lines(found: Verification) -> list[str]:

@@ -127,7 +127,7 @@ def _take(
             taken: Taken = taker.take(wish, about_deployment(context), source)
         except InterruptedRunError as error:
             raise stop.error(error) from error
-    show_taken(context, place, taken, context.clock.monotonic() - begun_s)
+    show_taken(context, place, taken, keys, context.clock.monotonic() - begun_s)
 
 
 def _show_plan(

@@ -257,8 +257,10 @@ def _show_done(context: AppContext, done: Restored, elapsed_s: float) -> None:
         for one in done.tables
     ]
     unchanged = done.tables and all(one.unchanged for one in done.tables)
-    verb = "Nothing to do, restored before:" if unchanged else "Restored"
-    head = f"{verb} '{done.backup}' in {duration_words(elapsed_s)}; compared with the backup."
+    took = duration_words(elapsed_s)
+    head = f"Restored '{done.backup}' in {took}; compared with the backup."
+    if unchanged:
+        head = f"'{done.backup}' was restored before; compared with the backup in {took}."
     data = dataclasses.asdict(done) | {"elapsed_s": elapsed_s}
     context.output.result("restore", data, lambda: Group(plain(head + "\n"), table(rows, _DONE)))
     for one in done.tables:
