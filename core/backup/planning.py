@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.aws.session import AwsSession
-from core.backup.manifest import Kind, Method, SetManifest, TableBackup, export_id, seconds_of
+from core.backup.manifest import (
+    KEYS_FILE,
+    PLAN_FILE,
+    REMOVED_FILE,
+    SET_FILE,
+    Kind,
+    Method,
+    SetManifest,
+    TableBackup,
+    export_id,
+    seconds_of,
+)
 from core.backup.opening import read_manifest
 from core.backup.patience import Stop
 from core.backup.place import Place
@@ -23,6 +34,8 @@ from core.errors import AwsError, UsageError
 # AWS exports increments of a quarter of an hour to a day.
 _SHORTEST_INCREMENT_S = 15 * 60
 _LONGEST_INCREMENT_S = 24 * 3600
+# Files that lie in a set's folder, where each table has a folder of its name.
+RESERVED = frozenset({SET_FILE, PLAN_FILE, KEYS_FILE, REMOVED_FILE})
 
 
 def plan_tables(
@@ -58,8 +71,14 @@ class TablePlanner:
 
         Raises:
             NotFoundError: it does not stand.
-            UsageError: an export is wished for that can't be made.
+            UsageError: an export is wished for that can't be made, or the table has the name of
+                a file that a backup holds.
         """
+        if table in RESERVED:
+            raise UsageError(
+                f"A table called '{table}' can't be backed up: a file of the backup has that name.",
+                "Leave it out, and name the others: `--table NAME`.",
+            )
         about = describe(self._session, table)
         before = next((t for t in base.tables if t.table == table), None) if base else None
         if before is not None and before.table_id == about.id:

@@ -12,6 +12,7 @@ import pytest
 
 from core.aws.session import AwsSession
 from core.backup.bucket import BucketPlace
+from core.backup.folder import FolderPlace
 from core.backup.lines import Keys
 from core.memory.schema import history_schema
 from core.settings import Settings
@@ -20,6 +21,7 @@ from tests.cli.memory_cli import MemoryCli
 from tests.exports import ExportWriter, Row, Written
 from tests.patients import one_app
 from tests.restoring import Bench
+from tests.tables import delete_table
 from tests.waiting import until
 
 ITEMS = [plain_item(number, 10) for number in range(30)]
@@ -286,3 +288,22 @@ def test_our_backup_is_read_by_import(
     assert answer.code == 0, answer.err
     assert made.compared(f"{made.table}-restored", RICH).equal
     assert made.compared(made.table, RICH).equal
+
+
+@pytest.mark.parametrize("name", ["data", "notes", "AWSDynamoDB", "..."])
+def test_tables_of_any_name_are_backed_up(
+    cli: MemoryCli, aws: AwsSession, tmp_path: Path, name: str
+) -> None:
+    """Also those that are called like a folder of the backup; like a file of it is refused."""
+    made = Bench(aws, name, FolderPlace(tmp_path / "b"), tmp_path)
+    made.make()
+    try:
+        made.put(ITEMS)
+        set_id = made.take()
+        assert cli("backup", "verify", set_id, "--from", tmp_path / "b", "-q").code == 0
+        found = made.restore(set_id, suffix=f"-{cli.settings.project}")
+        assert made.compared(found.target, ITEMS).equal
+    finally:
+        delete_table(aws, name)
+    refused = cli("backup", "--table", "set.json", "--to", tmp_path / "b", "-q")
+    assert (refused.code, "'set.json' can't be backed up" in refused.err) == (2, True)
