@@ -1,11 +1,24 @@
-"""Who holds a lock: a person, a machine, a process, one run; and whether that process lives."""
+"""Who holds a lock: a person, a machine, a process, one run; and where leases stand in tables."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+OPERATIONS = "-operations"
+"""How the name of a project's operations table ends."""
+LEASE = "lock#"
+"""What the partition keys of leases in it begin with."""
+
+
+def is_lease(table: str, item: Mapping[str, Any]) -> bool:
+    """Whether an item is a lease: of the moment, and nothing to be brought back or compared."""
+    key = item.get("pk") or {}
+    return table.endswith(OPERATIONS) and str(key.get("S", "")).startswith(LEASE)
 
 
 @dataclass(frozen=True)

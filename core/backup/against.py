@@ -44,7 +44,9 @@ def compare_tables(
         keys = source.keys or describe(session, name).keys
         ttl = read_settings(session, name).ttl
         with FinalItems(backup.place, source, keys) as final:
-            compared = comparer.compare(Target(name, keys, ttl), partial(iter, final))
+            compared = comparer.compare(
+                Target(name, keys, ttl, with_leases=name != source.table), partial(iter, final)
+            )
         found.append(compared)
         of = compared.expected
         observe(Progress(name, "done", of, 0, compared.read_units, of))

@@ -17,6 +17,7 @@ from pathlib import Path
 import orjson
 
 from core.aws.codec import WireItem
+from core.aws.lease import is_lease
 from core.aws.session import AwsSession
 from core.backup.budget import Budget
 from core.backup.canonical import canonical_item
@@ -42,6 +43,12 @@ class Target:
     table: str
     keys: Keys
     ttl: str | None = None
+    with_leases: bool = True
+    """Leases of the operations table change with every run; a live one is compared without."""
+
+    def counts(self, item: WireItem) -> bool:
+        """Whether an item is compared."""
+        return self.with_leases or not is_lease(self.table, item)
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,7 @@ class Comparer:
             done = False
             try:
                 for page in self._scanner(target, budget, failed).pages(number, WORKERS):
-                    for item in page.items:
+                    for item in filter(target.counts, page.items):
                         digests.add(key_digest(target.keys.of(item)), item_digest(item))
                     self._tell(target, len(page.items), page.bytes, budget)
                 done = True
@@ -196,7 +203,9 @@ class Comparer:
 
 
 def add_digest(digests: Digests, item: WireItem, target: Target, now_s: float) -> None:
-    """Adds an item that is expected; one whose time to live has passed may be missing."""
+    """Adds an item that is expected, if it counts; it may be missing once it has expired."""
+    if not target.counts(item):
+        return
     late = _expired(item, target.ttl, now_s)
     digests.add(key_digest(target.keys.of(item)), item_digest(item), int(late))
 

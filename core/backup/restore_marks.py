@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import orjson
 
+from core.aws.lease import is_lease
 from core.aws.session import AwsSession
 from core.errors import (
     AccessDeniedError,
@@ -25,6 +26,7 @@ from core.errors import (
     StorageError,
 )
 
+_FEW = 10
 State = Literal["new", "empty", "begun", "restored", "in use"]
 """Of a target: not there; there and empty; of this very restore, going on or done; another's."""
 
@@ -162,8 +164,8 @@ class Marks:
         client = self._session.dynamodb()
         more: dict[str, Any] = {}
         while True:
-            page = client.scan(TableName=table, Limit=1, ConsistentRead=True, **more)
-            if page.get("Items"):
+            page = client.scan(TableName=table, Limit=_FEW, ConsistentRead=True, **more)
+            if any(not is_lease(table, item) for item in page.get("Items") or ()):
                 return True
             if "LastEvaluatedKey" not in page:
                 return False

@@ -212,7 +212,7 @@ class TableRestore:
                 if part.name in note.files:
                     continue
                 for item in part.items:
-                    if selected.selector.wants(item):
+                    if selected.selector.wants(item) and target.counts(item):
                         writer.put(item)
                         if written is not None:
                             add_digest(written, item, target, now_s)
@@ -246,7 +246,7 @@ class TableRestore:
     def _target(self) -> Target:
         # Only what its own time to live may have deleted is excused.
         ttl = read_settings(self._tools.session, self._plan.target).ttl
-        return Target(self._plan.target, self._plan.keys, ttl)
+        return Target(self._plan.target, self._plan.keys, ttl, with_leases=not self._wish.in_place)
 
     def _compared(self, selected: _Selected, written: Digests | None = None) -> Comparison:
         tools = self._tools

@@ -8,7 +8,7 @@ a broken restore from being removed) is put back afterwards.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,10 +158,20 @@ def _differing(
 ) -> list[str]:
     chosen = sorted(mine.keys() | found.keys()) if names is None else names
     return [
-        f"{prefix}{name}: {_shown(mine.get(name))} in the backup, {_shown(found.get(name))} there"
+        f"{prefix}{name}{part}: {_shown(one)} in the backup, {_shown(other)} there"
         for name in chosen
-        if mine.get(name) != found.get(name)
+        for part, one, other in _parts(mine.get(name), found.get(name))
+        if one != other
     ]
+
+
+def _parts(one: object, other: object) -> Iterator[tuple[str, object, object]]:
+    """Two values; of two that are made of fields, each field."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        yield "", one, other
+        return
+    for name in sorted(one.keys() | other.keys()):
+        yield f".{name}", one.get(name), other.get(name)
 
 
 def _shown(value: object) -> str:

@@ -15,13 +15,13 @@ from typing import Any
 import orjson
 from filelock import FileLock, Timeout
 
-from core.aws.lease import Owner, process_runs
+from core.aws.lease import LEASE, Owner, process_runs
 from core.clock import Clock, iso
 from core.deploy.client import Client
 from core.errors import AwsError, ConditionFailedError, LockHeldError, NotFoundError, StorageError
 
 LEASE_S = 120.0
-_KEY = {"pk": {"S": "lock#deployment"}, "sk": {"S": "lock"}}
+_KEY = {"pk": {"S": f"{LEASE}deployment"}, "sk": {"S": "lock"}}
 
 
 @contextlib.contextmanager

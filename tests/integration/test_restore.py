@@ -316,3 +316,24 @@ def test_restoring_tags_are_gone_afterwards(bench: Bench, full: str) -> None:
     assert not {RESTORING, RESTORED} & settings_.tags.keys()
     again = made.restore(made.take())
     assert bench.compared(again.target, ITEMS).equal
+
+
+def test_leases_are_left_alone_in_place(aws: AwsSession, project: str, tmp_path: Path) -> None:
+    """An operations table that holds nothing but leases is empty to a restore in place; the flag
+    of the engine comes back, an old lease does not; and leases are not compared."""
+    keys = Keys((("pk", "S"), ("sk", "S")))
+    place = FolderPlace(tmp_path / "backups")
+    bench = Bench(aws, f"{project}-operations", place, tmp_path, keys)
+    bench.make()
+    flag = {"pk": {"S": "engine"}, "sk": {"S": "active"}, "engine": {"S": "dual"}}
+    old, new = ({"pk": {"S": "lock#x"}, "sk": {"S": "lock"}, "fence": {"N": n}} for n in "12")
+    bench.put([flag, old])
+    taken = bench.take()
+    aws.dynamodb().delete_item(TableName=bench.table, Key={n: flag[n] for n in ("pk", "sk")})
+    bench.put([new])
+    found = bench.restore(taken, in_place=True)
+    assert found.written.items == 1
+    assert found.comparison is not None
+    assert found.comparison.equal
+    standing = aws.dynamodb().scan(TableName=bench.table)["Items"]
+    assert sorted(standing, key=str) == sorted([flag, new], key=str)
