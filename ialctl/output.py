@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -91,7 +91,8 @@ class Output:
         if self.format == "table":
             shown = human()
             # A text is not broken into lines of a console's width: where lines end is a part of it.
-            self.out.print(shown, soft_wrap=isinstance(shown, Text))
+            for part in shown.renderables if isinstance(shown, Group) else (shown,):
+                self.out.print(part, soft_wrap=isinstance(part, Text))
         else:
             self._json({"schema": f"ialctl.{schema}/{SCHEMA_VERSION}", **data})
 
