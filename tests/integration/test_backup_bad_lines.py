@@ -167,7 +167,8 @@ def test_the_wrong_passphrase_is_told(
         assert none.code == 2
         assert "--passphrase-file" in none.err
     patient.keys = ("--passphrase-file", str(tmp_path / "wrong"))
-    patient.is_refused("keys.json", "wrong one")
+    # Once only: passphrases are slow on purpose.
+    patient.is_refused("keys.json", "wrong one", restored=False)
 
 
 def test_a_set_that_is_not_whole_says_so(patient: Patient) -> None:

@@ -109,6 +109,8 @@ def test_an_export_is_verified_and_restored(
     assert f"taken from '{table}' as it stands" in " ".join(done.err.split())
     assert scanned(aws, f"{table}-r1") == by_number(ITEMS)
     assert scanned(aws, table) == {}
+    if not copied:
+        return
     again = cli("restore", folder, "--suffix", "-r1", "-q")
     assert (again.code, "already equal, 30 items" in " ".join(again.out.split())) == (0, True)
     assert cli("restore", folder, "--in-place", "-q").code == 0
