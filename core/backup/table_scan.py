@@ -39,7 +39,10 @@ _LINES = 500
 
 @dataclass(frozen=True)
 class SegmentNote:
-    """A segment that was scanned: its files, what they hold, and when it was read."""
+    """A segment that was scanned: its files, what they hold, and when it was read.
+
+    `is_partial`: what changed meanwhile is not in its files, as it lies in one of its own.
+    """
 
     segment: int
     files: tuple[Packed, ...]
@@ -48,6 +51,7 @@ class SegmentNote:
     read_units: float
     started_at: str
     finished_at: str
+    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,13 +113,21 @@ class TableScan:
         Raises:
             InterruptedRunError: somebody asked to stop; what is done is kept.
         """
-        result = _result(notes, self._plan.why_not)
         position = self._plan.position
         if position is None or self._stream is None:
-            return result
+            return _result(notes, self._plan.why_not)
         if until_s - position.since_s > KEPT_S:
-            return replace(result, why_not="it took longer than the stream keeps its records")
-        return self._replayed(self._stream, position, until_s, notes, result)
+            why_not = "it took longer than the stream keeps its records"
+            return self._as_found(notes, why_not)
+        return self._replayed(self._stream, position, until_s, notes)
+
+    def _as_found(self, notes: Sequence[SegmentNote], why_not: str) -> ScanResult:
+        """What was scanned, where the stream is of no use; all of it, though a run that was
+        killed had begun to take out what changed."""
+        whole = {note.segment: note for note in notes if not note.is_partial}
+        again = self._scan([note.segment for note in notes if note.is_partial])
+        whole |= {note.segment: note for note in again}
+        return _result([whole[number] for number in sorted(whole)], why_not)
 
     def _kept(self) -> Iterable[SegmentNote]:
         for path, content in self._files.notes():
@@ -168,19 +180,19 @@ class TableScan:
         position: StreamPosition,
         until_s: int,
         notes: Sequence[SegmentNote],
-        result: ScanResult,
     ) -> ScanResult:
         self._tell(0, 0, 0.0, "replaying")
+        result = _result(notes, "")
         with Changes() as changes:
             try:
                 reached = stream.read(position, until_s, changes.fold)
             except UsageError as error:  # trimmed, or turned off
-                return replace(result, why_not=error.what.rstrip("."))
+                return self._as_found(notes, error.what.rstrip("."))
             totals = result.totals
             if len(changes):
                 rewritten = [self._without(note, changes, until_s) for note in notes]
                 totals = _added(_result(rewritten, "").totals, self._images(changes, until_s))
-        return replace(result, totals=totals, until_s=until_s, position=reached, why_not="")
+        return replace(result, totals=totals, until_s=until_s, position=reached)
 
     def _without(self, note: SegmentNote, changes: Changes, until_s: int) -> SegmentNote:
         """The segment without the items that changed; files without any stay as they are."""
@@ -196,9 +208,10 @@ class TableScan:
             _add_all(packer, self._unchanged(packed, changes))
             files.extend(packer.finish())
             items, size = items - dropped, size - dropped_bytes
-        made = replace(note, files=tuple(files), items=items, item_bytes=size)
-        if made != note:
-            self._files.put_note(f"{note.segment:06d}", made)
+        if tuple(files) == note.files:
+            return note
+        made = replace(note, files=tuple(files), items=items, item_bytes=size, is_partial=True)
+        self._files.put_note(f"{note.segment:06d}", made)
         return made
 
     def _count(self, packed: Packed, changes: Changes) -> tuple[int, int]:
