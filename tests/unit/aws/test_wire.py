@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.aws.codec import decode_item, encode_item
-from core.aws.session import AwsSession
+from core.aws.session import AwsClient, AwsSession
 from core.aws.signing import CONTENT_TYPE, TARGET_PREFIX, Signer
 from core.errors import ConditionFailedError, EndpointUnreachableError
 from core.testing.clock import FakeClock
@@ -128,6 +128,6 @@ def test_behind_a_proxy_botocore_speaks(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv("http_proxy", server.url)
         monkeypatch.setenv("no_proxy", "")
         made = session("http://dynamodb.example:8000")
-        assert made.dynamodb() is made.client("dynamodb")
+        assert isinstance(made.dynamodb(), AwsClient)
         assert made.dynamodb().get_item(TableName="xyz", Key={"p": {"S": "1"}}) is not None
         assert server.requests == 1
