@@ -71,7 +71,7 @@ def make_wish(
 def completed(context: AppContext, place: Place, wish: Wish, since: str | None) -> Wish:
     """A wish with the tables that stand, where none is named, and the backup it builds on."""
     tables = wish.tables or project_tables(context)
-    base = _found(context, place, since).folder if since else None
+    base = _base(context, place, since) if since else None
     return dataclasses.replace(wish, tables=tables, base=base)
 
 
@@ -202,6 +202,17 @@ def own_command(context: AppContext) -> tuple[list[str], list[str]]:
     ):
         options += [name, value] if value else []
     return program, options
+
+
+def _base(context: AppContext, place: Place, since: str) -> str:
+    found = _found(context, place, since)
+    if found.folder not in place.folders():
+        raise UsageError(
+            f"There is no backup '{found.folder}' in {place.url}, and an increment lies beside "
+            "what it builds on.",
+            "Name one of that place, or that one's place: `--to PLACE`.",
+        )
+    return found.folder
 
 
 def _found(context: AppContext, place: Place, backup: str) -> Located:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from core.errors import IalError, InterruptedRunError, TerminatedRunError
+from core.errors import InterruptedRunError, TerminatedRunError
 
 
 class StopWish:
@@ -20,16 +20,14 @@ class StopWish:
         """True once a signal has come."""
         return self.signal is not None
 
-    def error(self, interrupted: InterruptedRunError) -> IalError:
-        """The same error, with the exit code of the signal that came."""
-        if self.signal == signal.SIGTERM:
-            return TerminatedRunError(interrupted.what, interrupted.cure)
-        return interrupted
-
 
 @contextmanager
 def stop_wish() -> Iterator[StopWish]:
-    """The first Ctrl-C or SIGTERM is only noted; the second one stops at once."""
+    """The first Ctrl-C or SIGTERM is only noted; the second one stops at once.
+
+    Raises:
+        TerminatedRunError: for what was interrupted by SIGTERM, so that the exit code is its own.
+    """
     wish = StopWish()
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -43,6 +41,10 @@ def stop_wish() -> Iterator[StopWish]:
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield wish
+    except InterruptedRunError as error:
+        if wish.signal == signal.SIGTERM:
+            raise TerminatedRunError(error.what, error.cure) from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

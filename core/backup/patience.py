@@ -37,7 +37,7 @@ class Patience:
         """
         while True:
             if self.stop():
-                raise InterruptedRunError("Interrupted.")
+                raise InterruptedRunError("Interrupted.", "Run the same command again.")
             try:
                 return send()
             except ThrottledError:

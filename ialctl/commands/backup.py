@@ -105,7 +105,6 @@ def _take(
     context: AppContext, to: str | None, wish: Wish, since: str | None, keys: KeyOptions
 ) -> None:
     from core.backup.taking import Taker
-    from core.errors import InterruptedRunError
     from ialctl.backing_up import about_deployment, completed, place_of, sealing_source
     from ialctl.backup_words import show_taken
     from ialctl.interrupts import stop_wish
@@ -123,10 +122,7 @@ def _take(
             observe=progress,
             stop=stop,
         )
-        try:
-            taken: Taken = taker.take(wish, about_deployment(context), source)
-        except InterruptedRunError as error:
-            raise stop.error(error) from error
+        taken: Taken = taker.take(wish, about_deployment(context), source)
     show_taken(context, place, taken, keys, context.clock.monotonic() - begun_s)
 
 

@@ -174,9 +174,10 @@ def _compared(
 ) -> tuple[Comparison, ...]:
     from core.backup.against import compare_tables
     from ialctl.backing_up import temporary_folder
+    from ialctl.interrupts import stop_wish
     from ialctl.table_progress import TableProgress
 
-    with TableProgress(context) as progress:
+    with stop_wish() as stop, TableProgress(context) as progress:
         return compare_tables(
             context.session,
             opened,
@@ -185,6 +186,7 @@ def _compared(
             context.clock,
             max_rcu=max_rcu,
             observe=progress,
+            stop=stop,
         )
 
 

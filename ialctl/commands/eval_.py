@@ -105,7 +105,6 @@ def register(app: typer.Typer) -> None:
 
 def _run(context: AppContext, job: Job, embedder: str | None) -> Result:
     from core.benchmark.evaluation.job import run_job, settings_for
-    from core.errors import InterruptedRunError
     from ialctl.interrupts import stop_wish
     from ialctl.progress import QuestionProgress
 
@@ -113,17 +112,14 @@ def _run(context: AppContext, job: Job, embedder: str | None) -> Result:
     for trouble in job.dataset.tally.troubles:
         context.output.note(trouble)
     with stop_wish() as wish, QuestionProgress(context) as progress:
-        try:
-            return run_job(
-                job,
-                settings,
-                context.session,
-                context.clock,
-                on_progress=progress.show,
-                stopped=wish,
-            )
-        except InterruptedRunError as error:
-            raise wish.error(error) from error
+        return run_job(
+            job,
+            settings,
+            context.session,
+            context.clock,
+            on_progress=progress.show,
+            stopped=wish,
+        )
 
 
 def _show(context: AppContext, job: Job, result: Result) -> None:

@@ -82,7 +82,6 @@ def _run(context: AppContext, job: ImportJob) -> ImportResult:
     import sys
     from contextlib import nullcontext
 
-    from core.errors import InterruptedRunError
     from core.memory.importing.formats import choose_format, read
     from core.memory.importing.source import open_source
     from core.memory.parts import open_parts
@@ -108,10 +107,7 @@ def _run(context: AppContext, job: ImportJob) -> ImportResult:
                 stopped=wish,
                 clock=context.clock,
             )
-            try:
-                return importer.run(read(source, file_format, job.sample), job.plan)
-            except InterruptedRunError as error:
-                raise wish.error(error) from error
+            return importer.run(read(source, file_format, job.sample), job.plan)
 
 
 def _where(context: AppContext, plan: ImportPlan) -> str:

@@ -182,7 +182,6 @@ def _run(
     from core.backup.opening import open_backup
     from core.backup.restoring import Folders, Restorer
     from core.backup.shapes import parse_keys, shaped
-    from core.errors import InterruptedRunError
     from ialctl.backing_up import opening_sources, resolved, temporary_folder
     from ialctl.interrupts import stop_wish
     from ialctl.table_progress import TableProgress
@@ -203,10 +202,7 @@ def _run(
             observe=progress,
             stop=stop,
         )
-        try:
-            done = None if dry_run else restorer.run(wish)
-        except InterruptedRunError as error:
-            raise stop.error(error) from error
+        done = None if dry_run else restorer.run(wish)
     if done is None:
         _show_plan(context, restorer.plan(wish))
     else:

@@ -22,7 +22,9 @@ from core.backup.taking import About, Taken, Taker
 from core.backup.verifying import verify
 from core.clock import SYSTEM_CLOCK, Clock, SystemClock, new_id, system_random
 from core.errors import InterruptedRunError, NotFoundError
+from core.settings import Settings
 from tests.backups import plain_item
+from tests.cli.memory_cli import MemoryCli
 from tests.restoring import Bench
 from tests.tables import delete_table
 
@@ -200,6 +202,19 @@ def test_a_table_may_have_any_name(
         assert taken.manifest.items == 5
     finally:
         delete_table(aws, bench.table)
+
+
+def test_an_increment_lies_beside_its_base(
+    aws: AwsSession, settings: Settings, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A base in another place is refused, and the place named that is meant."""
+    cli = MemoryCli(settings, capsys)
+    cli.deploy(aws)
+    here, there = tmp_path / "here", tmp_path / "there"
+    base = cli("backup", "--to", here, "--json").json["id"]
+    answer = cli("backup", "--to", there, "--since", here / base)
+    assert (answer.code, "lies beside" in answer.err) == (2, True)
+    assert cli("backup", "--to", here, "--since", here / base).code == 0
 
 
 class Hurrying(SystemClock):

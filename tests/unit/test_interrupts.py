@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from core.errors import TerminatedRunError
+from core.errors import IalError, InterruptedRunError, TerminatedRunError
 from ialctl.interrupts import stop_wish
 
 
@@ -22,3 +22,23 @@ def test_the_second_signal_stops_at_once_with_its_own_code(
         assert wish()
         with pytest.raises(raised):
             signal.raise_signal(second)
+
+
+@pytest.mark.parametrize(
+    ("first", "raised"),
+    [(signal.SIGINT, InterruptedRunError), (signal.SIGTERM, TerminatedRunError)],
+)
+def test_what_the_first_signal_interrupted_ends_with_its_code(
+    first: signal.Signals, raised: type[IalError]
+) -> None:
+    """The words are those of the run, the exit code is that of the signal."""
+
+    def run() -> None:
+        with stop_wish():
+            signal.raise_signal(first)
+            raise InterruptedRunError("What is done is kept.", "Go on.")
+
+    with pytest.raises(raised, match="is kept") as found:
+        run()
+    assert type(found.value) is raised
+    assert found.value.cure == "Go on."
