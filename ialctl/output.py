@@ -170,5 +170,12 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> Table
     for column in columns:
         made.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(plain("" if row[c.key] is None else row[c.key]) for c in columns))
+        made.add_row(*(plain(_cell(row[c.key], c)) for c in columns))
     return made
+
+
+def _cell(value: Any, column: Column) -> Any:
+    """Amounts, which stand to the right, as people write them: `150,000`."""
+    if column.right and type(value) is int:
+        return f"{value:,}"
+    return "" if value is None else value

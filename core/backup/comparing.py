@@ -82,7 +82,7 @@ class Comparison:
 
     def __str__(self) -> str:
         parts = [
-            f"{count} {what}"
+            f"{count:,} {what}"
             for count, what in (
                 (self.missing, "missing"),
                 (self.different, "different"),
@@ -91,7 +91,7 @@ class Comparison:
             )
             if count
         ]
-        return ", ".join(parts) or f"equal, {self.found} items"
+        return ", ".join(parts) or f"equal, {self.found:,} items"
 
 
 class Comparer:

@@ -57,7 +57,7 @@ class Scanner:
         self._item_bytes = float(_FIRST_ITEM_BYTES)
 
     def pages(self, segment: int, segments: int) -> Iterator[ScanPage]:
-        """The pages of one segment.
+        """The pages of one segment; each is emptied when the next one is asked for.
 
         Raises:
             NotFoundError: the table is not there (any more).
@@ -75,12 +75,15 @@ class Scanner:
         while True:
             asked = {**request, **self._limit()}
             answer = self._patience(partial(self._client.scan, **asked), self._clock.monotonic())
-            page = self._page(answer)
+            page, after = self._page(answer), answer.get("LastEvaluatedKey")
+            del answer
             yield page
+            # A page of many small attributes takes fifty times its size: never two at once.
+            page.items.clear()
             self._budget.spend(page.read_units)
-            if "LastEvaluatedKey" not in answer:
+            if after is None:
                 return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            request["ExclusiveStartKey"] = after
 
     def _limit(self) -> dict[str, int]:
         """Not more in a page than a second's budget."""

@@ -27,6 +27,13 @@ def test_a_table_shows_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None
     assert shown.err == ""
 
 
+def test_amounts_in_a_table_are_written_as_people_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """With commas where they stand to the right, and nowhere else."""
+    columns = (Column("ITEMS", "items", right=True), Column("PORT", "port"))
+    Output(colour=False).rows("test", [{"items": 150_000, "port": 44367}], columns)
+    assert "150,000  44367" in capsys.readouterr().out
+
+
 def test_json_is_one_object_with_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
     """JSON holds all rows and the schema; JSON lines one row a line."""
     Output("json").rows("things", ROWS, COLUMNS, total=2)
