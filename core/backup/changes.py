@@ -15,6 +15,7 @@ import orjson
 
 from core.aws.codec import WireItem
 from core.backup.lines import Change, key_digest
+from core.errors import StorageError
 
 _CREATE = """CREATE TABLE changes (
     digest BLOB PRIMARY KEY, keys BLOB, old BLOB, new BLOB, written_us INTEGER
@@ -87,7 +88,13 @@ class Changes:
             orjson.dumps(change.new) if change.new is not None else None,
             change.written_us,
         )
-        self._db.execute(statement, row)
+        try:
+            self._db.execute(statement, row)
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"Changes can't be kept aside while they are read: {error}.",
+                "Make room for temporary files (TMPDIR names their folder), then run it again.",
+            ) from error
 
 
 def _item(text: bytes | None) -> WireItem | None:

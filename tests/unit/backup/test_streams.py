@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from core.backup.changes import Changes
 from core.backup.lines import Change
 from core.backup.manifest import StreamPosition
 from core.backup.streams import KEPT_S, Stream
-from core.errors import AwsError, InterruptedRunError, UsageError
+from core.errors import AwsError, InterruptedRunError, StorageError, UsageError
 from core.testing.clock import FakeClock
 
 ARN = "arn:aws:dynamodb:eu-west-1:1:table/t/stream/1"
@@ -262,6 +263,25 @@ def test_a_deletion_without_an_image_is_kept() -> None:
         assert [(change.keys, change.new) for change in changes.all()] == [
             ({"pk": {"S": "a"}}, None)
         ]
+
+
+def test_no_room_for_changes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Millions of changes lie in a temporary file, whose disk may be full."""
+    connect = sqlite3.connect
+
+    def small(*given: Any, **more: Any) -> sqlite3.Connection:
+        database: sqlite3.Connection = connect(*given, **more)
+        database.execute("PRAGMA max_page_count = 10")
+        return database
+
+    def fill() -> None:
+        with Changes() as changes:
+            for number in range(1000):
+                changes.fold(Change({"pk": {"S": str(number)}}, None, {"v": {"S": "x" * 500}}, 1))
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    with pytest.raises(StorageError, match="full"):
+        fill()
 
 
 _keys = st.sampled_from("abcdef")
