@@ -101,7 +101,7 @@ class TablePlanner:
 
     def _increment(self, about: Described, before: TableBackup) -> TablePlan | None:
         position, now_s = before.position, self._clock.time()
-        if position is not None:
+        if position is not None and self._wish.method != "export":
             young = now_s - position.since_s < KEPT_S
             if about.stream_arn != position.arn or not young:
                 return None
@@ -109,7 +109,8 @@ class TablePlanner:
             return replace(plan, position=position, since=before.at)
         age_s = now_s - seconds_of(before.at)
         fits = _SHORTEST_INCREMENT_S < age_s < _LONGEST_INCREMENT_S
-        if before.method == "export" and fits and self._on_aws(about):
+        exported = before.method == "export" and self._wish.method != "scan"
+        if exported and fits and self._on_aws(about):
             return replace(self._made(about, "incremental", "export"), since=before.at)
         return None
 

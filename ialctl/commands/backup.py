@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from ialctl.backing_up import KeyOptions
 
 EXAMPLES = ("ialctl backup create", "ialctl backup create --to s3:// --passphrase-file secret.txt")
-HELP = "Take a backup of every table; list, show, verify and prune backups."
+HELP = (
+    "Take a backup of every table (its options: `ialctl backup create --help`); list, show, verify "
+    "and prune backups."
+)
 _Tables = Annotated[
     list[str] | None,
     typer.Option("--table", help="Only this table (repeatable).", metavar="NAME"),

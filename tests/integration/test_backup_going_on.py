@@ -21,7 +21,7 @@ from core.backup.sealing import Identities, KeySource, Passphrase, Recipients
 from core.backup.taking import About, Taken, Taker
 from core.backup.verifying import verify
 from core.clock import SYSTEM_CLOCK, Clock, SystemClock, new_id, system_random
-from core.errors import InterruptedRunError, NotFoundError
+from core.errors import InterruptedRunError, NotFoundError, UsageError
 from core.settings import Settings
 from tests.backups import plain_item
 from tests.cli.memory_cli import MemoryCli
@@ -215,6 +215,13 @@ def test_an_increment_lies_beside_its_base(
     answer = cli("backup", "--to", there, "--since", here / base)
     assert (answer.code, "lies beside" in answer.err) == (2, True)
     assert cli("backup", "--to", here, "--since", here / base).code == 0
+
+
+def test_a_method_that_was_asked_for_holds_for_increments_too(bench: Bench) -> None:
+    """An export of AWS's is made or refused, not replaced by what the stream tells."""
+    base = bench.take()
+    with pytest.raises(UsageError, match="written to a bucket"):
+        bench.take(base=base, method="export")
 
 
 class Hurrying(SystemClock):
