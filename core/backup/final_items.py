@@ -7,7 +7,7 @@ grow with the table, and each key is given once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -39,7 +39,15 @@ class FinalItems:
         DamagedError: a file is missing, altered, or holds what is no item.
     """
 
-    def __init__(self, place: Place, table: BackedUpTable, keys: Keys) -> None:
+    def __init__(
+        self,
+        place: Place,
+        table: BackedUpTable,
+        keys: Keys,
+        each_file: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`each_file` is called before each file is read; what it raises ends the reading."""
+        self._each_file = each_file
         self._place, self._keys = place, keys
         self._base, *self._increments = table.layers
         self._changes: Changes | None = None
@@ -61,6 +69,7 @@ class FinalItems:
     def parts(self) -> Iterator[Part]:
         """Every part, to be read one after the other; skipping one is fine."""
         for file in self._base.export.files:
+            self._each_file()
             yield Part(file.name, self._of_file(file))
         if self._changes is not None:
             yield Part(CHANGED, self._changes.images())
@@ -85,4 +94,5 @@ class FinalItems:
 
     def _of_increment(self, layer: Layer) -> Iterator[Change]:
         for file in layer.export.files:
+            self._each_file()
             yield from changes(self._place, layer.export, file, self._keys, layer.opener)

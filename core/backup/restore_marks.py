@@ -8,6 +8,7 @@ enough where an endpoint has no tags. Losing it costs time only: items are put b
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from core.errors import (
 )
 
 _FEW = 10
+_LONG_NAME = 200
 State = Literal["new", "empty", "begun", "restored", "in use"]
 """Of a target: not there; there and empty; of this very restore, going on or done; another's."""
 
@@ -63,11 +65,16 @@ class Marks:
         about = self._described(table)
         if about is None:
             return "new"
-        note, tags = self.note(table, mark), self._tags(about)
-        if tags.get(RESTORED) == mark or note.done:
+        tags = self._tags(about)
+        if tags.get(RESTORED) == mark:
             return "restored"
-        if tags.get(RESTORING) in (mark, mark + _MADE) or note.begun:
+        if tags.get(RESTORING) in (mark, mark + _MADE):
             return "begun"
+        if not tags.keys() & {RESTORING, RESTORED}:
+            # Only then is what this machine knows the latest: others leave tags, not notes.
+            note = self.note(table, mark)
+            if note.done or note.begun:
+                return "restored" if note.done else "begun"
         # Killed between its last two steps, a finished restore has both tags.
         foreign = RESTORING in tags and RESTORED not in tags
         return "in use" if foreign or self._holds_items(table) else "empty"
@@ -129,7 +136,10 @@ class Marks:
         return replace(note, made=tag == note.mark + _MADE)
 
     def _path(self, table: str) -> Path:
-        return self._folder / f"{table}.json"
+        # A table's name may be as long as a file's, which has an ending besides.
+        digest = hashlib.sha256(table.encode()).hexdigest()[:16]
+        name = table if len(table) <= _LONG_NAME else f"{table[:_LONG_NAME]}-{digest}"
+        return self._folder / f"{name}.json"
 
     def _described(self, table: str) -> Mapping[str, Any] | None:
         try:
@@ -141,12 +151,18 @@ class Marks:
         return found
 
     def _tags(self, about: Mapping[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        more: dict[str, Any] = {}
         with _without_tags():
-            answer = self._session.client("dynamodb").list_tags_of_resource(
-                ResourceArn=about["TableArn"]
-            )
-            return {str(tag["Key"]): str(tag["Value"]) for tag in answer.get("Tags") or ()}
-        return {}
+            while True:
+                page = self._session.client("dynamodb").list_tags_of_resource(
+                    ResourceArn=about["TableArn"], **more
+                )
+                found |= {str(tag["Key"]): str(tag["Value"]) for tag in page.get("Tags") or ()}
+                if not page.get("NextToken"):
+                    break
+                more = {"NextToken": page["NextToken"]}
+        return found
 
     def _tag(self, about: Mapping[str, Any], key: str, value: str) -> None:
         with _without_tags():

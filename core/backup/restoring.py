@@ -91,7 +91,9 @@ class Restorer:
             try:
                 for table in plan.tables:
                     self._check(table, observe)
-                done = [TableRestore(tools, wish, t, observe).run() for t in plan.tables]
+                done = [
+                    TableRestore(tools, wish, t, observe, reading.keep).run() for t in plan.tables
+                ]
             except InterruptedRunError as error:
                 raise InterruptedRunError(
                     "Interrupted; what is restored so far stays.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from core.backup.table_settings import (
 )
 from core.backup.writing import Amount, Writer
 from core.clock import Clock, Ids
-from core.errors import AlreadyExistsError, DifferenceError
+from core.errors import AlreadyExistsError, DifferenceError, InterruptedRunError, UsageError
 
 _KEEP_EVERY_S = 1.0
 
@@ -76,8 +76,17 @@ class RestoredTable:
 class TableRestore:
     """The restore of one table. For one run."""
 
-    def __init__(self, tools: Tools, wish: RestoreWish, plan: TablePlan, observe: Observer) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        wish: RestoreWish,
+        plan: TablePlan,
+        observe: Observer,
+        keep: Callable[[], None],
+    ) -> None:
+        """`keep` makes the note last that the backup is being read."""
         self._tools, self._wish, self._plan, self._observe = tools, wish, plan, observe
+        self._keep = keep
         self._budget = Budget(wish.max_wcu, tools.clock)
         self._lock = threading.Lock()
         self._written = Amount()
@@ -87,12 +96,14 @@ class TableRestore:
 
         Raises:
             DifferenceError: it is not as the backup has it.
+            UsageError: somebody else made the table, or wrote to it, since it was planned.
+            InterruptedRunError: somebody asked to stop.
         """
         plan = self._plan
         chosen, _ = selector(self._wish.selection, plan.table)
         if chosen is None:
             return RestoredTable(plan.table, plan.target, Amount(), None, notes=plan.notes)
-        with FinalItems(self._tools.place, plan.source, plan.keys) as final:
+        with self._items() as final:
             selected = _Selected(final, chosen)
             if not self._wish.selection.everything:
                 selected.look()
@@ -106,7 +117,7 @@ class TableRestore:
         held, total = comparison.found, self._written
         self._observe(Progress(plan.target, "done", held, total.bytes, total.units, held))
         if comparison.extra:
-            notes = (*notes, f"{comparison.extra} items stay that the backup does not hold.")
+            notes = (*notes, self._staying(comparison.extra))
         return RestoredTable(
             plan.table,
             plan.target,
@@ -115,6 +126,21 @@ class TableRestore:
             self._budget.throttles,
             notes=(*plan.notes, *notes),
         )
+
+    def _items(self) -> FinalItems:
+        def each_file() -> None:
+            # Some reading tells nobody of its progress: looking for parts, folding increments.
+            self._keep()
+            if self._tools.stop():
+                raise InterruptedRunError("Interrupted.")
+
+        return FinalItems(self._tools.place, self._plan.source, self._plan.keys, each_file)
+
+    def _staying(self, count: int) -> str:
+        items = "1 item stays" if count == 1 else f"{count:,} items stay"
+        if self._wish.selection.everything:
+            return f"{items} that the backup does not hold."
+        return f"{items} that {'was' if count == 1 else 'were'} not to be restored."
 
     def _found(self, selected: _Selected) -> RestoredTable | None:
         """The table of an earlier restore, if it still is as the backup has it.
@@ -143,7 +169,7 @@ class TableRestore:
         """Makes the table, or marks the one that stands, as being restored."""
         plan, tools = self._plan, self._tools
         note = tools.marks.note(plan.target, plan.mark)
-        if note.done:
+        if note.done or plan.state != "begun":
             note = Note(plan.mark, made=note.made)
         if plan.method == "import":
             return self._imported(note)
@@ -154,7 +180,20 @@ class TableRestore:
             with suppress(AlreadyExistsError):
                 create_table(tools.session, plan.settings, plan.target, tags, tools.clock)
         wait_until_ready(tools.session, plan.target, tools.clock)
+        self._check_unused()
         return note if note.begun else tools.marks.begin(plan.target, note)
+
+    def _check_unused(self) -> None:
+        """Refuses a table that somebody made or filled since the plan was: reading takes long."""
+        plan, wish = self._plan, self._wish
+        if wish.in_place and plan.table in wish.confirm:
+            return
+        if self._tools.marks.state(plan.target, plan.mark) == "in use":
+            raise UsageError(
+                f"The table '{plan.target}' has been made or written to by somebody else since "
+                "the restore began; it is left as it is.",
+                "Run the same command again: it says what can be done.",
+            )
 
     def _imported(self, note: Note) -> Note:
         plan, tools = self._plan, self._tools

@@ -198,7 +198,7 @@ def test_a_restore_in_place_keeps_what_the_backup_does_not_hold(bench: Bench, fu
     bench.put([{**ITEMS[7], "role": {"S": "spoilt"}}, plain_item(5000)])
     found = bench.restore(full, in_place=True, confirm=(bench.table,))
     assert found.target == bench.table
-    assert "1 items stay that the backup does not hold." in found.notes
+    assert "1 item stays that the backup does not hold." in found.notes
     assert bench.compared(bench.table, [*ITEMS, plain_item(5000)]).equal
     assert bench.restore(full, in_place=True).unchanged
 
