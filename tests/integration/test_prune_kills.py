@@ -59,10 +59,14 @@ def check_whole(place: FolderPlace) -> None:
         assert one.base is None or sets[one.base].state == "valid"
 
 
-@pytest.mark.slow
-def test_killed_anywhere_it_leaves_whole_backups(tmp_path: Path) -> None:
-    """Killed before each change of the folder in turn, until one run comes to its end."""
-    for changes in range(500):
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(5, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.soak)],
+    ids=["every fifth change", "every change"],
+)
+def test_killed_anywhere_it_leaves_whole_backups(tmp_path: Path, step: int) -> None:
+    """Killed before changes of the folder in turn, until one run comes to its end."""
+    for changes in range(0, 500, step):
         folder = tmp_path / str(changes)
         place = lay_out(folder)
         code = subprocess.run(

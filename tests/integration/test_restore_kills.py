@@ -18,7 +18,7 @@ from core.settings import Settings
 from tests.backups import plain_item
 from tests.restoring import Bench
 
-ITEMS = [plain_item(number, 300) for number in range(4000)]
+ITEMS = [plain_item(number, 300) for number in range(1500)]
 
 
 def child(settings: Settings, folder: Path, backup: str) -> subprocess.Popen[bytes]:
