@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import pyrage
 from hypothesis import strategies as st
 
 from core.backup.canonical import canonical_number
 from core.backup.lines import Keys
+from core.backup.sealing import Identities
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -72,3 +74,8 @@ def plain_item(number: int, filling: int = 900) -> dict[str, Any]:
         "flag": {"BOOL": True},
         "metadata": {"M": {"source": {"S": "test"}}},
     }
+
+
+def age_key() -> Identities:
+    """A new age key: it opens at once, where a passphrase takes a second each time."""
+    return Identities((str(pyrage.x25519.Identity.generate()),))

@@ -17,13 +17,13 @@ from core.backup.lock import current_holder
 from core.backup.manifest import SET_ID
 from core.backup.plans import Wish
 from core.backup.progress import Observer, no_observer
-from core.backup.sealing import Identities, KeySource, Passphrase, Recipients
+from core.backup.sealing import Identities, KeySource, Recipients
 from core.backup.taking import About, Taken, Taker
 from core.backup.verifying import verify
 from core.clock import SYSTEM_CLOCK, Clock, SystemClock, new_id, system_random
 from core.errors import InterruptedRunError, NotFoundError, UsageError
 from core.settings import Settings
-from tests.backups import plain_item
+from tests.backups import age_key, plain_item
 from tests.cli.memory_cli import MemoryCli
 from tests.restoring import Bench
 from tests.tables import delete_table
@@ -98,9 +98,9 @@ def test_a_run_sealed_for_recipients_begins_anew(bench: Bench) -> None:
     assert is_equal(bench, taken, Identities((str(identity),)))
 
 
-def test_a_run_sealed_by_a_passphrase_goes_on(bench: Bench) -> None:
-    """With the same one only, and only while its keys are there."""
-    source = Passphrase("correct horse")
+def test_a_sealed_run_goes_on_with_its_key(bench: Bench) -> None:
+    """With the same key, and only while the set still has its own."""
+    source = age_key()
     killed = interrupt(bench, source)
     bench.put([plain_item(number, 50) for number in range(50)])
     taken = take(bench, source)
@@ -110,7 +110,7 @@ def test_a_run_sealed_by_a_passphrase_goes_on(bench: Bench) -> None:
 
 def test_a_run_whose_keys_have_gone_begins_anew(bench: Bench) -> None:
     """Without keys.json nobody could ever open it."""
-    source = Passphrase("correct horse")
+    source = age_key()
     bench.place.delete([f"{interrupt(bench, source)}/keys.json"])
     assert not take(bench, source).resumed
 

@@ -11,10 +11,9 @@ import pytest
 from core.aws.session import AwsSession
 from core.backup.bucket import BucketPlace
 from core.backup.folder import FolderPlace
-from core.backup.sealing import Passphrase
 from core.backup.table_settings import read_settings
 from core.errors import DifferenceError, IalError, UsageError
-from tests.backups import plain_item
+from tests.backups import age_key, plain_item
 from tests.restoring import Bench
 
 ITEMS = [plain_item(number, 20) for number in range(300)]
@@ -117,7 +116,8 @@ def test_an_import_is_not_believed_but_counted(
 
 def test_what_no_import_takes_is_refused_first(bench: Bench) -> None:
     """What AWS can't import is told why, before anything is made."""
-    sealed = bench.opened(bench.take(Passphrase("x")), Passphrase("x"))
+    key = age_key()
+    sealed = bench.opened(bench.take(key), key)
     with pytest.raises(UsageError, match="encrypted"):
         bench.restore(sealed, **BY_IMPORT)
     with pytest.raises(UsageError, match="gzip only"):
