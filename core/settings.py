@@ -32,12 +32,18 @@ class Setting:
     parse: Callable[[Any], Any]
     show: Callable[[Any], Any] = lambda value: value
     """The value as people and logs may see it."""
+    takes_empty: bool = False
+    """Whether an empty variable of the environment is a value, where others are as if not set."""
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("a text that is not empty")
     return value
+
+
+def _any_text(value: object) -> str:
+    return "" if value == "" else _text(value)
 
 
 def _project(value: object) -> str:
@@ -101,12 +107,14 @@ def _setting(
     parse: Callable[[Any], Any],
     *environment: str,
     show: Callable[[Any], Any] | None = None,
+    takes_empty: bool = False,
 ) -> Any:
     """A setting; what is shown otherwise than it is, is not shown in a `repr` at all."""
+    shown = show or (lambda value: value)
     return dataclasses.field(
         default=default,
         repr=show is None,
-        metadata={"setting": Setting(help_text, environment, parse, show or (lambda value: value))},
+        metadata={"setting": Setting(help_text, environment, parse, shown, takes_empty)},
     )
 
 
@@ -210,9 +218,11 @@ class Settings:
     backup_passphrase: str | None = _setting(
         None,
         "encrypts backups, and opens them; better in a file",
-        _text,
+        _any_text,
         "IAL_BACKUP_PASSPHRASE",
         show=lambda value: value and "…",
+        # Of a variable that was to hold it, and is not set: no backup may be left open for that.
+        takes_empty=True,
     )
     backup_passphrase_file: Path | None = _setting(
         None,
@@ -285,7 +295,8 @@ def load_settings(
             values[key] = _parse(key, value, str(path))
             sources[key] = str(path)
     for key, setting in SETTINGS.items():
-        name = next((n for n in setting.environment if env.get(n)), None)
+        given = (n for n in setting.environment if env.get(n) or (setting.takes_empty and n in env))
+        name = next(given, None)
         if name is not None:
             values[key] = _parse(key, env[name], f"environment variable {name}")
             sources[key] = f"environment ({name})"

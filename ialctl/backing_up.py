@@ -104,8 +104,13 @@ def sealing_source(context: AppContext, options: KeyOptions) -> KeySource | None
     found = [*opening_sources(context, options)]
     if options.recipients:
         found.append(Recipients(options.recipients))
-    if options.kms_key:
+    if options.kms_key is not None:
         found.append(Kms(options.kms_key))
+    if "" in (options.kms_key, None if found else context.settings.backup_passphrase):
+        raise UsageError(
+            "The passphrase or key to encrypt with is empty; nothing was backed up in the clear.",
+            "Is the variable set that was to hold it? Leave it out where nothing is encrypted.",
+        )
     if len(found) > 1:
         raise UsageError(
             "Several kinds of keys are given, and a backup is sealed by one.",
@@ -127,7 +132,7 @@ def opening_sources(context: AppContext, options: KeyOptions) -> Iterator[KeySou
             return
     if file is not None:
         lines = _secret(file, "--passphrase-file").splitlines()
-        if not lines or not lines[0]:
+        if not lines or not lines[0].strip():
             raise UsageError(f"The file '{file}' holds no passphrase.", "Its first line is one.")
         yield Passphrase(lines[0])
     if options.key_file is not None:
@@ -237,7 +242,8 @@ def _secret(path: Path, option: str) -> str:
         content = path.read_bytes()[: _SECRET_BYTES + 1]
         if len(content) > _SECRET_BYTES:
             raise UsageError(f"The file '{path}' is too long for a key.", f"Check {option}.")
-        return content.decode()
+        # Editors on Windows put a byte order mark first.
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"The file '{path}' can't be read: {getattr(error, 'strerror', None) or error}.",

@@ -158,7 +158,7 @@ class RestorePlanner:
         keys = self._keys(table, settings, standing)
         mark = self._mark(table, wish)
         state = self._marks.state(target, mark)
-        chosen, note = selector(wish.selection, table.table)
+        chosen, note = selector(wish.selection, table.table, keys)
         if standing is not None and standing.keys != keys:
             raise UsageError(
                 f"The table '{target}' has other keys than those in the backup: "

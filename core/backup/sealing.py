@@ -280,6 +280,12 @@ def _text(opened: bytes) -> str:
 
 
 def _recipient(text: str) -> Any:
+    if text.upper().startswith("AGE-SECRET-KEY-"):
+        # Never a word of it.
+        raise UsageError(
+            "A secret key was given as an age recipient.",
+            "Name its public key: `age-keygen -y key.txt` prints it; or use `--key-file`.",
+        )
     kind = pyrage.ssh if text.startswith("ssh-") else pyrage.x25519
     try:
         return kind.Recipient.from_str(text)

@@ -1,8 +1,9 @@
 """What of a backup is wanted: a user's items, a session's, those of a span of time.
 
-The tables of the memory are known by their names; of any other, items are selected by attributes
-called `user_id`, `session_id` and `timestamp`. Parts of a large message stand apart from it and
-say nothing of its session: they go with the message, which is why `look` sees all items first.
+The tables of the memory are known by their keys, or names; of any other, items are selected by
+attributes called `user_id`, `session_id` and `timestamp`. Parts of a large message stand apart
+from it and say nothing of its session: they go with the message, which is why `look` sees all
+items first.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import orjson
 
 from core.aws.codec import WireItem, WireValue, decode
+from core.backup.lines import Keys
 from core.errors import UsageError
 from core.memory import keys
 from core.memory.importing.records import UnusableError, parse_time
@@ -24,6 +26,12 @@ _HISTORY, _EMBEDDINGS = "conversation-history-v2", "conversation-embeddings"
 _LEGACY = "conversation-history"
 # Nothing in their items tells whose they are.
 _NOBODY_S = ("conversation-cache", "operations")
+_BY_KEYS: Mapping[tuple[str, ...], str] = {
+    ("user_date", "timestamp_type"): _HISTORY,
+    ("user_chunk", "embedding_id"): _EMBEDDINGS,
+    ("user_id", "sort_key"): _LEGACY,
+    ("cache_key",): _NOBODY_S[0],
+}
 _UNDATED = ("user-sessions", "context-windows", "token-usage")
 
 
@@ -95,21 +103,23 @@ class Selector(Protocol):
         """Whether an item is meant."""
 
 
-def selector(selection: Selection, table: str) -> tuple[Selector | None, str]:
-    """What selects a table's items, and what a person should know of it.
+def selector(selection: Selection, table: str, shape: Keys) -> tuple[Selector | None, str]:
+    """What selects the items of a table of these keys, and what a person should know of it.
 
     None where nothing in the table tells whose an item is, or when.
     """
     if selection.everything:
         return _Everything(), ""
-    if table.endswith(_NOBODY_S):
+    # A restored table has another name, and the keys still.
+    kind = _BY_KEYS.get(tuple(name for name, _ in shape.attributes), table)
+    if kind.endswith(_NOBODY_S):
         return None, f"Nothing in '{table}' tells whose it is: nothing of it is restored."
-    if table.endswith(_HISTORY):
+    if kind.endswith(_HISTORY):
         return _History(selection), ""
-    if table.endswith(_EMBEDDINGS):
+    if kind.endswith(_EMBEDDINGS):
         note = "" if selection.whole_user else _INDEX_NOTE
         return _Embeddings(selection), note
-    if table.endswith(_LEGACY):
+    if kind.endswith(_LEGACY):
         return _Legacy(selection), ""
     if selection.timed and table.endswith(_UNDATED):
         return None, f"Items of '{table}' have no time: nothing of it is restored."
@@ -208,9 +218,10 @@ class _Embeddings:
             return True
         if chunk == "segments":
             return False
-        at_us = _instant(item.get("timestamp"))
+        # The id says the unit; of a number alone it is guessed by its size.
+        at_us = _leading_time(_text(item, "embedding_id") or "")
         if at_us is None:
-            at_us = _leading_time(_text(item, "embedding_id") or "")
+            at_us = _instant(item.get("timestamp"))
         return self._selection.covers(keys.decoded(user), _text(item, "session_id"), at_us)
 
 

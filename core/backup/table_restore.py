@@ -100,7 +100,7 @@ class TableRestore:
             InterruptedRunError: somebody asked to stop.
         """
         plan = self._plan
-        chosen, _ = selector(self._wish.selection, plan.table)
+        chosen, _ = selector(self._wish.selection, plan.table, plan.keys)
         if chosen is None:
             return RestoredTable(plan.table, plan.target, Amount(), None, notes=plan.notes)
         with self._items() as final:

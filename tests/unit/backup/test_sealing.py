@@ -186,6 +186,7 @@ def test_an_altered_file_never_opens(position: int, change: int) -> None:
         (Recipients(()), "No age recipient"),
         (Recipients(("age1nonsense",)), "no age recipient"),
         (Recipients(("ssh-rsa x",)), "no age recipient"),
+        (Recipients(("AGE-SECRET-KEY-1NONSENSE",)), "secret key was given"),
         (Identities(("",)), "no age key file"),
         (Identities(("my secret\n",)), "no age key file"),
         (Identities(("AGE-SECRET-KEY-1NONSENSE",)), "no age key file"),

@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.aws.codec import encode_item
+from core.backup.lines import Keys
 from core.backup.selection import Selection, selector
 from core.errors import UsageError
 from core.memory.items import to_items
-from core.memory.keys import sort_keys
+from core.memory.keys import encoded, parts_partition, sort_keys
 from core.memory.model import Message
 
 HOUR_US = 3_600_000_000
 START_US = 1_778_248_560_000_000
 Wire = Mapping[str, Any]
+UNKNOWN = Keys((("id", "S"),))
+"""Keys that no table of the memory has: its name alone tells what it is."""
 
 
 def message(user: str, session: str, hour: int, content: str = "hello") -> Message:
@@ -42,9 +47,11 @@ def history(messages: Sequence[Message]) -> dict[str, list[Wire]]:
     return made
 
 
-def chosen(selection: Selection, table: str, items: Sequence[Wire]) -> list[Wire]:
+def chosen(
+    selection: Selection, table: str, items: Sequence[Wire], keys: Keys = UNKNOWN
+) -> list[Wire]:
     """The items that are selected, in their order."""
-    found, _ = selector(selection, table)
+    found, _ = selector(selection, table, keys)
     assert found is not None
     for item in items:
         found.look(item)
@@ -106,8 +113,8 @@ def test_vectors_are_selected_and_the_index_only_with_its_whole_user() -> None:
     assert chosen(Selection(user="a#b", session="s"), table, items) == [vector]
     assert chosen(Selection(from_us=START_US), table, items) == [vector]
     assert chosen(Selection(to_us=START_US), table, items) == []
-    assert "`ialctl index" in selector(Selection(session="s"), table)[1]
-    assert selector(Selection(user="a"), table)[1] == ""
+    assert "`ialctl index" in selector(Selection(session="s"), table, UNKNOWN)[1]
+    assert selector(Selection(user="a"), table, UNKNOWN)[1] == ""
 
 
 @pytest.mark.parametrize(
@@ -140,11 +147,11 @@ def test_other_tables_are_selected_by_attributes_of_these_names() -> None:
 def test_what_tells_of_nobody_is_left_out_and_said() -> None:
     """Tables without users or times give nothing of a selection, and a sentence."""
     for table in ("ial-conversation-cache", "ial-operations"):
-        found, note = selector(Selection(user="u"), table)
+        found, note = selector(Selection(user="u"), table, UNKNOWN)
         assert found is None
         assert "nothing of it is restored" in note
-    assert selector(Selection(from_us=1), "ial-token-usage")[0] is None
-    assert selector(Selection(), "ial-operations")[0] is not None
+    assert selector(Selection(from_us=1), "ial-token-usage", UNKNOWN)[0] is None
+    assert selector(Selection(), "ial-operations", UNKNOWN)[0] is not None
 
 
 @pytest.mark.parametrize(
@@ -161,3 +168,62 @@ def test_each_selection_has_its_own_tag() -> None:
     several = [Selection(), Selection(user="a"), Selection(session="a"), Selection(from_us=1)]
     assert len({one.tag for one in several}) == len(several)
     assert Selection().tag == ""
+
+
+def test_a_restored_table_is_known_by_its_keys() -> None:
+    """Under whatever name: parts come with their messages, and a cache has nobody's items."""
+    by_id = history([message("a", "s", 1, LARGE), message("b", "s", 1, LARGE)])
+    items = [item for found in by_id.values() for item in found]
+    keys = Keys((("user_date", "S"), ("timestamp_type", "S")))
+    for selection in (Selection(user="a"), Selection(user="a", session="s")):
+        assert chosen(selection, "ial-conversation-history-v2-r1", items, keys) == by_id["a-s-1"]
+    cache = Keys((("cache_key", "S"),))
+    assert selector(Selection(user="a"), "ial-conversation-cache-r1", cache)[0] is None
+
+
+def test_the_time_of_a_vector_is_that_of_its_id() -> None:
+    """Microseconds of the first days of the epoch look like seconds, as a number."""
+    early_us = 1_700_000_000
+    vector = encode_item(
+        {
+            "user_chunk": "a#03",
+            "embedding_id": f"{early_us:016d}#user",
+            "session_id": "s",
+            "timestamp": early_us,
+        }
+    )
+    table = "ial-conversation-embeddings"
+    assert chosen(Selection(to_us=early_us + 1), table, [vector]) == [vector]
+    assert chosen(Selection(from_us=early_us + 1), table, [vector]) == []
+
+
+ids = st.text(alphabet="ab#%25é", min_size=1, max_size=4)
+
+
+@given(owners=st.lists(ids, min_size=1, max_size=5, unique=True), wanted=ids, session=ids)
+def test_nothing_of_another_user_comes_over(owners: list[str], wanted: str, session: str) -> None:
+    """Ids that begin, hold or encode one another: each user's items, notes and vectors alone."""
+    mine: list[Wire] = []
+    items: list[Wire] = []
+    for owner in owners:
+        found = [i for one in history([message(owner, session, 1)]).values() for i in one]
+        found += [
+            encode_item({"user_date": f"{encoded(owner)}#parts", "timestamp_type": "1"}),
+            encode_item({"user_date": parts_partition(owner, wanted), "timestamp_type": "x#0"}),
+        ]
+        items += found
+        mine += found if owner == wanted else []
+    assert chosen(Selection(user=wanted), "x-conversation-history-v2", items) == mine
+    heads = [item for item in mine if "session_id" in item]
+    whole = Selection(user=wanted, session=session)
+    assert chosen(whole, "x-conversation-history-v2", items) == heads
+    vectors = {
+        owner: [
+            encode_item({"user_chunk": f"{encoded(owner)}#{chunk}", "embedding_id": "e"})
+            for chunk in ("03", "segments")
+        ]
+        for owner in owners
+    }
+    every = [vector for found in vectors.values() for vector in found]
+    found = chosen(Selection(user=wanted), "x-conversation-embeddings", every)
+    assert found == vectors.get(wanted, [])
