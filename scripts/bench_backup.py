@@ -51,8 +51,9 @@ _LEVEL = 6
 _PAGE = 1000
 
 
-def item(number: int, size: int) -> dict[str, Any]:
-    """An item of about `size` bytes."""
+def item(number: int, size: int, numbers: int = 0) -> dict[str, Any]:
+    """An item of about `size` bytes, besides a list of so many numbers."""
+    vector = [{"N": f"0.{(number + n) * 7919 % 100_000}"} for n in range(numbers)]
     return {
         "pk": {"S": f"user-{number % 997}"},
         "sk": {"N": str(number)},
@@ -60,6 +61,7 @@ def item(number: int, size: int) -> dict[str, Any]:
         "role": {"S": "user"},
         "tokens": {"N": str(number % 400)},
         "content": {"S": _text(number, max(size - 90, 0))},
+        **({"embedding": {"L": vector}} if numbers else {}),
     }
 
 
@@ -235,8 +237,8 @@ class MadeUp:
     endpoint_url = "http://made.up"
     where = "nowhere"
 
-    def __init__(self, items: int, size: int) -> None:
-        self._items, self._size = items, size
+    def __init__(self, items: int, size: int, numbers: int) -> None:
+        self._items, self._size, self._vector = items, size, numbers
 
     def bulk_dynamodb(self) -> MadeUp:
         """Itself: all that a scan asks for is `scan`."""
@@ -246,17 +248,19 @@ class MadeUp:
         """A page of a segment: every `TotalSegments`-th item is its own."""
         segment, segments = request["Segment"], request["TotalSegments"]
         start = request.get("ExclusiveStartKey", {"n": segment})["n"]
-        per_page = max(1, min(_PAGE, 1024 * 1024 // max(self._size, 1)))
-        numbers = range(start, self._items, segments)[:per_page]
-        answer: dict[str, Any] = {"Items": [item(n, self._size) for n in numbers]}
+        per_page = max(1, min(_PAGE, 1024 * 1024 // max(self._size + self._vector * 5, 1)))
+        numbers = range(start, self._items, segments)[
+            : min(per_page, request.get("Limit", per_page))
+        ]
+        answer: dict[str, Any] = {"Items": [item(n, self._size, self._vector) for n in numbers]}
         following = start + len(numbers) * segments
         if following < self._items:
             answer["LastEvaluatedKey"] = {"n": following}
         return answer
 
 
-def _scan_made_up(items: int, size: int, answer: Connection) -> None:
-    session: Any = MadeUp(items, size)
+def _scan_made_up(items: int, size: int, numbers: int, answer: Connection) -> None:
+    session: Any = MadeUp(items, size, numbers)
     with tempfile.TemporaryDirectory() as folder:
         table = TablePlan(
             TABLE,
@@ -285,11 +289,11 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def memory(items: int, size: int) -> float:
-    """Peak resident MiB of a process that scans so many items."""
+def memory(items: int, size: int, numbers: int = 0) -> float:
+    """Peak resident MiB of a process that backs up so many items."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     child = multiprocessing.get_context("spawn").Process(
-        target=_scan_made_up, args=(items, size, theirs)
+        target=_scan_made_up, args=(items, size, numbers, theirs)
     )
     child.start()
     found: float = ours.recv()
@@ -314,6 +318,8 @@ def main() -> None:
     for items in (1_000, 10_000, 100_000, 1_000_000):
         for size in (100, 1024):
             sys.stdout.write(f"{items:>9,} items of {size:>5} B: {memory(items, size):6.1f} MiB\n")
+    found = memory(20_000, 100, 384)
+    sys.stdout.write(f"   20,000 items of 384 numbers: {found:6.1f} MiB\n")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,13 @@ from core.backup.patience import Patience, Stop
 from core.clock import Clock
 
 _FIRST_ITEM_BYTES = 1024
+_FIRST_ITEM_VALUES = 500
 _PAGE_UNITS = 256.0
 """A page of 1 MB, read consistently."""
+_PAGE_BYTES = 1024 * 1024
+_PAGE_VALUES = 40_000
+"""Numbers and texts in memory take 250 bytes each, however short: a page of vectors 40 MB."""
+_SAMPLE = 20
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Scanner:
         self._consistent = consistent
         self._patience = Patience(table, session.where, budget, clock, stop)
         self._item_bytes = float(_FIRST_ITEM_BYTES)
+        self._item_values = float(_FIRST_ITEM_VALUES)
 
     def pages(self, segment: int, segments: int) -> Iterator[ScanPage]:
         """The pages of one segment; each is emptied when the next one is asked for.
@@ -86,12 +92,13 @@ class Scanner:
             request["ExclusiveStartKey"] = after
 
     def _limit(self) -> dict[str, int]:
-        """Not more in a page than a second's budget."""
+        """Not more in a page than a second's budget, nor than memory has room for."""
+        most = _PAGE_VALUES / self._item_values
         rate = self._budget.rate
-        if rate is None or rate >= _PAGE_UNITS:
-            return {}
-        unit_bytes = READ_UNIT_BYTES * (1 if self._consistent else 2)
-        return {"Limit": max(1, int(rate * unit_bytes / self._item_bytes))}
+        if rate is not None and rate < _PAGE_UNITS:
+            unit_bytes = READ_UNIT_BYTES * (1 if self._consistent else 2)
+            most = min(most, rate * unit_bytes / self._item_bytes)
+        return {"Limit": max(1, int(most))} if most * self._item_bytes < _PAGE_BYTES else {}
 
     def _page(self, answer: dict[str, Any]) -> ScanPage:
         items = answer["Items"]
@@ -99,9 +106,17 @@ class Scanner:
         total = sum(sizes)
         if items:
             self._item_bytes = max(1.0, total / len(items))
+            seen = items[:_SAMPLE]
+            self._item_values = max(1.0, sum(map(_values, seen)) / len(seen))
         units = (
             float(answer["ConsumedCapacity"]["CapacityUnits"])
             if self._metered
             else page_units(sizes, consistent=self._consistent)
         )
         return ScanPage(items, total, units)
+
+
+def _values(item: WireItem) -> int:
+    """How many values an item consists of, about: what is nested deeper is not counted."""
+    held = (inner for value in item.values() for inner in value.values())
+    return len(item) + sum(len(inner) for inner in held if isinstance(inner, list | dict))
