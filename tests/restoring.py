@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from core.backup.lines import Keys
 from core.backup.opening import Backup, open_backup
 from core.backup.place import Place
 from core.backup.plans import Wish
-from core.backup.progress import Observer, no_observer
+from core.backup.progress import Observer, Progress, no_observer
 from core.backup.restore_plans import RestorePlan, RestoreWish
 from core.backup.restoring import Folders, Restored, RestoredTable, Restorer
 from core.backup.sealing import KeySource
@@ -111,6 +111,16 @@ class Bench:
     def stands(self, table: str) -> bool:
         """Whether there is such a table."""
         return table in self.aws.client("dynamodb").list_tables()["TableNames"]
+
+
+def stopped_while_writing(bench: Bench) -> Bench:
+    """The same bench; its restores are stopped once they have written."""
+    begun: list[Progress] = []
+
+    def observe(progress: Progress) -> None:
+        begun.extend([progress] if progress.stage == "writing" else [])
+
+    return replace(bench, observe=observe, stop=lambda: bool(begun))
 
 
 def main(endpoint_url: str, project: str, folder: str, backup: str) -> None:

@@ -91,7 +91,7 @@ class Comparison:
             )
             if count
         ]
-        return ", ".join(parts) or f"equal, {self.found:,} items"
+        return ", ".join(parts) or f"equal, {self.found:,} item{'' if self.found == 1 else 's'}"
 
 
 class Comparer:

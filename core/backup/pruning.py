@@ -5,7 +5,8 @@ The rules are restic's. A set stays where any rule keeps it, or where something 
 - rules look at valid sets of one project and the same tables by themselves, newest first, so that
   a daily backup of one table never crowds out a weekly one of all. Each day, week (from Monday)
   or month, in UTC, is stood for by its newest set; those without a set don't count. `within` goes
-  back from the newest set, not from today: where backups stopped, nothing more goes;
+  back from the newest set, not from today: where backups stopped, nothing more goes (from today
+  only where the newest claims to be of a later time);
 - the newest valid set of a project's tables stays, whatever the rules say;
 - what an increment that stays builds on stays, and what a run that may go on builds on;
 - what is in progress, or being read, stays;
@@ -110,7 +111,7 @@ def decide(
     by_id = {one.id: one for one in sets}
     reasons: dict[str, list[str]] = {one.id: [] for one in sets}
     for group in _groups(sets).values():
-        for set_id, why in _kept_by_rules(group, policy):
+        for set_id, why in _kept_by_rules(group, policy, now_s):
             reasons[set_id].append(why)
         if not any(reasons[one.id] for one in group):
             reasons[group[0].id].append("the last valid backup of these tables")
@@ -230,7 +231,9 @@ def _groups(sets: Iterable[BackupSet]) -> Mapping[object, list[BackupSet]]:
     return groups
 
 
-def _kept_by_rules(group: Sequence[BackupSet], policy: Policy) -> Iterable[tuple[str, str]]:
+def _kept_by_rules(
+    group: Sequence[BackupSet], policy: Policy, now_s: float
+) -> Iterable[tuple[str, str]]:
     counts = (policy.last, policy.daily, policy.weekly, policy.monthly)
     for (name, period), count in zip(_PERIODS.items(), counts, strict=True):
         seen: set[object] = set()
@@ -240,8 +243,10 @@ def _kept_by_rules(group: Sequence[BackupSet], policy: Policy) -> Iterable[tuple
                 seen.add(wanted)
                 yield one.id, f"{name} {len(seen)} of {count}"
     if policy.within_s is not None:
+        # One from a clock that is ahead must not make all others old.
+        newest_s = min(group[0].started_s, now_s)
         for one in group:
-            if group[0].started_s - one.started_s <= policy.within_s:
+            if newest_s - one.started_s <= policy.within_s:
                 yield one.id, "within the time"
 
 

@@ -94,12 +94,18 @@ class Marks:
 
     def begin(self, table: str, note: Note) -> Note:
         """Marks a table that stands as being restored."""
+        begun = self.seen(table, replace(note, begun=True))
         about = self._described(table) or {}
-        begun = replace(note, begun=True, table_id=str(about.get("TableId", "")))
-        self.keep(table, begun)
         self._tag(about, RESTORING, restoring_tag(note))
         self._untag(about, RESTORED)
         return begun
+
+    def seen(self, table: str, note: Note) -> Note:
+        """Notes which table it is, of all that may be called so one after the other."""
+        about = self._described(table) or {}
+        found = replace(note, table_id=str(about.get("TableId", "")))
+        self.keep(table, found)
+        return found
 
     def keep(self, table: str, note: Note) -> None:
         """Writes the note, whole or not at all.

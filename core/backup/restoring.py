@@ -68,7 +68,10 @@ class Restorer:
                     "An import takes all of a backup, not a selection.",
                     "Leave `--method import` out.",
                 )
-            check_importable(tools.session, tools.place, table.source, table.settings, table.state)
+            state, note = table.state, tools.marks.note(table.target, table.mark)
+            if state == "begun" and note.import_token is None:
+                state = "in use"  # by a restore that writes
+            check_importable(tools.session, tools.place, table.source, table.settings, state)
         return made
 
     def run(self, wish: RestoreWish) -> Restored:

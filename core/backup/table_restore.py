@@ -198,11 +198,12 @@ class TableRestore:
     def _imported(self, note: Note) -> Note:
         plan, tools = self._plan, self._tools
         importer = Importer(tools.session, tools.place, tools.clock, self._observe, tools.stop)
-        if plan.state == "new" or note.import_token is None:
+        if plan.state == "new":
             note = Note(plan.mark, begun=True, made=True, import_token=tools.ids())
             tools.marks.keep(plan.target, note)
         if plan.settings is not None and note.import_token is not None:
             arn = importer.begin(plan.source, plan.settings, plan.target, note.import_token)
+            note = tools.marks.seen(plan.target, note)
             done = importer.wait(arn, plan.source, plan.target)
             self._written = Amount(done.imported, done.bytes)
         wait_until_ready(tools.session, plan.target, tools.clock)

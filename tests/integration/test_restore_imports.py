@@ -11,10 +11,12 @@ import pytest
 from core.aws.session import AwsSession
 from core.backup.bucket import BucketPlace
 from core.backup.folder import FolderPlace
+from core.backup.importing import Importer
 from core.backup.table_settings import read_settings
-from core.errors import DifferenceError, IalError, UsageError
+from core.errors import DifferenceError, IalError, InterruptedRunError, UsageError
 from tests.backups import age_key, plain_item
-from tests.restoring import Bench
+from tests.restoring import Bench, stopped_while_writing
+from tests.tables import delete_table
 
 ITEMS = [plain_item(number, 20) for number in range(300)]
 BY_IMPORT: dict[str, Any] = {"by_import": True}
@@ -77,6 +79,40 @@ def test_an_import_that_was_asked_for_is_waited_for_again(
     found = bench.restore(name, **BY_IMPORT)
     assert len(asked) == 1
     assert bench.compared(found.target, ITEMS).equal
+
+
+def test_a_table_that_took_the_name_of_an_import_s_is_not_written_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own was deleted, and another made under that name: the note means the first alone."""
+    name, target = bench.take(), f"{bench.table}-restored"
+    real = Importer.wait
+
+    def cut_off(*arguments: Any) -> None:
+        real(*arguments)
+        raise IalError("The line was cut.")
+
+    monkeypatch.setattr(Importer, "wait", cut_off)
+    with pytest.raises(IalError, match="cut"):
+        bench.restore(name, **BY_IMPORT)
+    monkeypatch.undo()
+    delete_table(bench.aws, target)
+    bench.make(target)
+    bench.put(ITEMS[:3], target)
+    for wish in (BY_IMPORT, {}):
+        with pytest.raises(UsageError, match="stands already"):
+            bench.restore(name, **wish)
+    assert bench.compared(target, ITEMS[:3]).equal
+
+
+def test_an_import_does_not_go_on_with_what_was_begun_by_writing(bench: Bench) -> None:
+    """It is refused in words, and the restore that writes goes on."""
+    name = bench.take()
+    with pytest.raises(InterruptedRunError):
+        stopped_while_writing(bench).restore(name)
+    with pytest.raises(UsageError, match="its target stands already"):
+        bench.restore(name, **BY_IMPORT)
+    assert bench.restore(name).comparison
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from core.backup.restore_marks import RESTORING, Marks
 from core.backup.selection import Selection
 from core.errors import InterruptedRunError, NotConfirmedError, UsageError
 from tests.backups import plain_item
-from tests.restoring import Bench
+from tests.restoring import Bench, stopped_while_writing
 from tests.tables import delete_table
 
 ITEMS = [plain_item(number, 20) for number in range(1000)]
@@ -31,16 +31,6 @@ def bench(aws: AwsSession, project: str, tmp_path: Path) -> Bench:
     made.make()
     made.put(ITEMS)
     return made
-
-
-def stopped_while_writing(bench: Bench) -> Bench:
-    """The same bench; its restores are stopped once they have written."""
-    begun: list[Progress] = []
-
-    def observe(progress: Progress) -> None:
-        begun.extend([progress] if progress.stage == "writing" else [])
-
-    return replace(bench, observe=observe, stop=lambda: bool(begun))
 
 
 def test_another_machine_s_restore_is_not_gone_on_over(bench: Bench) -> None:

@@ -60,6 +60,7 @@ RULES = [
     ((0, 1, 2, 8, 40), Policy(last=1, daily=2, weekly=2, monthly=2), (0, 1, 8, 40)),
     ((5, 6), Policy(last=9, monthly=9), (5, 6)),
     ((0, 10), Policy(within_s=0), (0,)),
+    ((-365, 1, 6, 8), Policy(within_s=7 * DAY), (-365, 1, 6)),  # a clock that was a year ahead
 ]
 
 
