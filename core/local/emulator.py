@@ -302,7 +302,8 @@ class Emulator:
         def drop(name: str, table: dict[str, Any] | None = None) -> None:
             with current().lock:
                 original(name, table)
-                if table is not None:
+                if table is not None:  # it was deleted
+                    self._reads.forget(table["TableId"])
                     add(table, "forget")
 
         return drop

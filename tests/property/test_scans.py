@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from core.local import scanning
 from core.local.emulator import Emulator
 from core.local.journal import Journal
+from core.local.ordered import MIN_ITEMS
 
 PARTITIONS = [f"user-{number}" for number in range(12)] + ["é", "😀", "\U0010ffff", "a#b"]
 SORTS = {
@@ -227,3 +230,37 @@ def test_what_stands_throughout_is_seen_once(
                 _apply(tables, "S", change)
     for partition, number in stand:
         assert seen.count((partition, SORTS["S"][number])) == 1
+
+
+def test_a_deleted_table_is_not_kept_in_memory(tables: Tables) -> None:
+    """However often it was scanned and queried: nobody but this test holds its items."""
+    module, name = tables.module, "scanned-and-gone"
+    parts = (("p", "HASH"), ("s", "RANGE"))
+    module._create_table(
+        {
+            "TableName": name,
+            "KeySchema": [{"AttributeName": n, "KeyType": kind} for n, kind in parts],
+            "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n, _ in parts],
+            "BillingMode": "PAY_PER_REQUEST",
+        }
+    )
+    for number in range(MIN_ITEMS + 1):
+        key = {"p": {"S": "one"}, "s": {"S": f"{number:04d}"}}
+        module._put_item({"TableName": name, "Item": key})
+    tables.quick_scan({"TableName": name, "Limit": 2, "Segment": 0, "TotalSegments": 1})
+    module._query(
+        {
+            "TableName": name,
+            "Limit": 2,
+            "KeyConditionExpression": "p = :p",
+            "ExpressionAttributeValues": {":p": {"S": "one"}},
+        }
+    )
+    rows = module._tables[name]["items"]
+    item = rows["one"]["0000"]
+    assert sys.getrefcount(rows) > 3
+    module._delete_table({"TableName": name})
+    assert sys.getrefcount(rows) == 2  # this name, and the call's argument
+    del rows
+    gc.collect()
+    assert sys.getrefcount(item) == 2
