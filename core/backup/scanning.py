@@ -24,7 +24,7 @@ _FIRST_ITEM_VALUES = 500
 _PAGE_UNITS = 256.0
 """A page of 1 MB, read consistently."""
 _PAGE_BYTES = 1024 * 1024
-_PAGE_VALUES = 40_000
+_PAGE_VALUES = 25_000
 """Numbers and texts in memory take 250 bytes each, however short: a page of vectors 40 MB."""
 _SAMPLE = 20
 
