@@ -39,7 +39,7 @@ class Passphrase:
 
 @dataclass(frozen=True)
 class Identities:
-    """age key files' contents; whoever has one of them can open the set."""
+    """Contents of age key files, or of SSH private keys; whoever has one can open the set."""
 
     texts: tuple[str, ...] = field(repr=False)
 
@@ -181,7 +181,7 @@ def _wrap(source: KeySource, identity: str, recipient: str, session: Session) ->
             blob = base64.b64encode(answer["CiphertextBlob"]).decode()
             return {"kind": "kms", "key_id": str(answer["KeyId"]), "wrapped": blob}
         case Identities(texts):
-            public = [str(i.to_public()) for text in texts for i in _identities(text)]
+            public = [_public(i) for text in texts for i in _identities(text)]
         case Recipients(texts):
             public = [text.strip() for text in texts]
     if not public:
@@ -296,7 +296,9 @@ def _recipient(text: str) -> Any:
 
 
 def _identities(text: str) -> list[Any]:
-    """The identities of an age key file: one a line, comments beside them."""
+    """The identities of an age key file, one a line, comments beside them; or an SSH key."""
+    if text.lstrip().startswith("-----BEGIN"):
+        return [_ssh_identity(text)]
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     try:
@@ -310,6 +312,26 @@ def _identities(text: str) -> list[Any]:
             "Make one: `age-keygen -o key.txt`.",
         )
     return found
+
+
+def _ssh_identity(text: str) -> Any:
+    try:
+        return pyrage.ssh.Identity.from_buffer(text.encode())
+    except pyrage.IdentityError:
+        raise UsageError(
+            "The key file is an SSH key that can't be used: it has a passphrase of its own, is "
+            "neither of ed25519 nor of RSA, or is cut short.",
+            "Take the passphrase off a copy of it: `ssh-keygen -p -N '' -f COPY`.",
+        ) from None
+
+
+def _public(identity: Any) -> str:
+    if isinstance(identity, pyrage.ssh.Identity):
+        raise UsageError(
+            "The key file is an SSH key, which opens backups, and can't make them.",
+            'Name its public key: `--recipient "$(cat KEY.pub)"`.',
+        )
+    return str(identity.to_public())
 
 
 def _missing(kind: str) -> UsageError:

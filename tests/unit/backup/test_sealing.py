@@ -206,3 +206,37 @@ def test_nothing_shows_a_secret(by_passphrase: SetKeys) -> None:
     assert PASSPHRASE.text not in shown
     assert "AGE-SECRET-KEY" not in shown
     assert "AGE ENCRYPTED" not in shown
+
+
+SSH_PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFYpjDbByxok5jDOsSXAukjSM6Z1vLLklJ1OxeqeGymh test"
+# Made for this test, and used nowhere else.
+SSH_SECRET = """-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACBWKYw2wcsaJOYwzrElwLpI0jOmdbyy5JSdTsXqnhspoQAAAIiWiI1aloiN
+WgAAAAtzc2gtZWQyNTUxOQAAACBWKYw2wcsaJOYwzrElwLpI0jOmdbyy5JSdTsXqnhspoQ
+AAAECzfnCsg7XXWRCwy7sVPVo108pH8CbRi17F72ySst5VHlYpjDbByxok5jDOsSXAukjS
+M6Z1vLLklJ1OxeqeGymhAAAABHRlc3QB
+-----END OPENSSH PRIVATE KEY-----
+"""
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_what_is_sealed_for_an_ssh_key_is_opened_with_it(line_end: str) -> None:
+    """SSH keys are recipients as age's own are; the secret one is given as a key file."""
+    made = make_keys(Recipients((SSH_PUBLIC,)), no_session)
+    key_file = Identities((SSH_SECRET.replace("\n", line_end),))
+    again = unlock(made.wrapped, [key_file], no_session)
+    assert again.open(made.seal(b"data")) == b"data"
+    with pytest.raises(DamagedError, match="not one of its recipients"):
+        unlock(make_keys(RECIPIENT, no_session).wrapped, [key_file], no_session)
+    with pytest.raises(UsageError, match="can't make them") as caught:
+        make_keys(key_file, no_session)
+    assert "--recipient" in str(caught.value.cure)
+
+
+def test_an_ssh_key_that_cannot_be_used_is_told() -> None:
+    """Cut short, or locked: a wrong use, without a word of the key."""
+    made = make_keys(Recipients((SSH_PUBLIC,)), no_session)
+    with pytest.raises(UsageError, match="passphrase of its own") as caught:
+        unlock(made.wrapped, [Identities((SSH_SECRET[:120],))], no_session)
+    assert SSH_SECRET[60:80] not in str(caught.value)
