@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,8 @@ def killer(
     view = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
     # Each backup of a table with a stream waits for the next second: soaked, not in every run.
     soaked = request.node.get_closest_marker("soak") is not None
-    bench.make(**({"StreamSpecification": view} if soaked else {}))
+    more: dict[str, Any] = {"StreamSpecification": view} if soaked else {}
+    bench.make(**more)
     bench.put(ITEMS)
     return Killer(settings, bench)
 
