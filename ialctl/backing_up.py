@@ -210,7 +210,8 @@ def own_command(context: AppContext) -> tuple[list[str], list[str]]:
 
 
 def _base(context: AppContext, place: Place, since: str) -> str:
-    found = _found(context, place, since)
+    # A damaged newest one must not keep the next from being taken.
+    found = _found(context, place, since, past_damaged=True)
     if found.folder not in place.folders():
         raise UsageError(
             f"There is no backup '{found.folder}' in {place.url}, and an increment lies beside "
@@ -220,11 +221,20 @@ def _base(context: AppContext, place: Place, since: str) -> str:
     return found.folder
 
 
-def _found(context: AppContext, place: Place, backup: str) -> Located:
+def _found(
+    context: AppContext, place: Place, backup: str, *, past_damaged: bool = False
+) -> Located:
     from core.backup.catalog import check_done, resolve
 
     project = context.settings.project
-    found = resolve(place, backup, lambda url: place_of(context, url), context.clock, project)
+    found = resolve(
+        place,
+        backup,
+        lambda url: place_of(context, url),
+        context.clock,
+        project,
+        past_damaged=past_damaged,
+    )
     check_done(found.place, found.folder, context.clock)
     return found
 

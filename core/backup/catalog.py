@@ -30,7 +30,8 @@ class BackupSet:
     "valid": `set.json` is there and its own checksum holds. "incomplete": it is not there yet, or
     not any more. "in progress": a run that holds the lock is writing it. "damaged": it can't be
     used. `why` says more of all but the valid; `base` is the set that this is an increment of.
-    `is_removed`: a prune has begun to remove it.
+    `is_removed`: a prune has begun to remove it. `is_newer`: it is "damaged" to this version only,
+    being of a newer format. `project`: whose it is, as far as it can be told.
     """
 
     id: str
@@ -40,6 +41,8 @@ class BackupSet:
     base: str | None = None
     why: str = ""
     is_removed: bool = False
+    is_newer: bool = False
+    project: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ def resolve(
     open_: Callable[[str], Place],
     clock: Clock,
     project: str | None = None,
+    *,
+    past_damaged: bool = False,
 ) -> Located:
     """The backup that a person means.
 
@@ -89,8 +94,10 @@ def resolve(
         open_: opens the place of a path or URL.
         clock: for leases.
         project: whose newest set `latest` is; of any project where None.
+        past_damaged: whether `latest` may be older than a damaged one.
 
     Raises:
+        DamagedError: `latest` is damaged; an older one in its place would go unnoticed.
         NotFoundError: there is none of that name; what a path names is not looked at.
         UsageError: several ids begin so.
     """
@@ -99,6 +106,8 @@ def resolve(
     if text == LATEST:
         sets = list_sets(place, clock)
         found = newest(sets, project)
+        if not past_damaged:
+            _refuse_damaged(place, sets, found, project)
         if found is None:
             raise _none_whole(place, sets, project)
         return Located(place, found.id)
@@ -147,14 +156,23 @@ def _look(place: Place, name: str, worked_on: bool) -> BackupSet:
     except NotFoundError:
         state: State = "in progress" if worked_on else "incomplete"
         why = "" if worked_on else "its run has not come to an end"
-        return BackupSet(name, state, started_s, base=_planned_base(place, name), why=why)
+        plan = _plan(place, name)
+        return BackupSet(name, state, started_s, base=plan.base if plan else None, why=why)
     except DamagedError as error:
-        base = _planned_base(place, name)
-        return BackupSet(name, "damaged", started_s, base=base, why=error.what)
+        plan = _plan(place, name)
+        return BackupSet(
+            name,
+            "damaged",
+            started_s,
+            base=plan.base if plan else None,
+            why=error.what,
+            is_newer="format" in error.fields,
+            project=plan.project if plan else None,
+        )
     if found.id != name:
         why = f"The file '{path}' is that of another backup, '{found.id}'."
         return BackupSet(name, "damaged", started_s, why=why)
-    return BackupSet(name, "valid", started_s, found, found.base)
+    return BackupSet(name, "valid", started_s, found, found.base, project=found.project)
 
 
 def _with_base(one: BackupSet, by_id: Mapping[str, BackupSet]) -> BackupSet:
@@ -171,10 +189,10 @@ def _with_base(one: BackupSet, by_id: Mapping[str, BackupSet]) -> BackupSet:
     return one
 
 
-def _planned_base(place: Place, name: str) -> str | None:
+def _plan(place: Place, name: str) -> SetPlan | None:
     path = f"{name}/{manifest.PLAN_FILE}"
     try:
-        return manifest.load(place.get(path, manifest.MANIFEST_BYTES), SetPlan, path).base
+        return manifest.load(place.get(path, manifest.MANIFEST_BYTES), SetPlan, path)
     except (NotFoundError, DamagedError):
         return None
 
@@ -202,6 +220,22 @@ def _located(text: str, open_: Callable[[str], Place]) -> Located:
     if not slash or not name:
         return Located(open_(text), "")
     return Located(open_(f"{scheme}://{parent}" if parent else f"{scheme}:///"), name)
+
+
+def _refuse_damaged(
+    place: Place, sets: Sequence[BackupSet], whole: BackupSet | None, project: str | None
+) -> None:
+    for one in sets:
+        if whole is not None and one.id <= whole.id:
+            return
+        if one.state == "damaged" and (project is None or one.project in (project, None)):
+            older = f": `{whole.id}`" if whole else ""
+            raise DamagedError(
+                f"The newest backup in {place.url}, '{one.id}', can't be used: "
+                f"{one.why.rstrip('.')}.",
+                f"Name an older one{older}; `ialctl backup list` shows all.",
+                backup=one.id,
+            )
 
 
 def _none_whole(place: Place, sets: Sequence[BackupSet], project: str | None) -> NotFoundError:

@@ -241,7 +241,13 @@ def _check_binary(held: object, _: int) -> None:
 
 def _check_truth(held: object, _: int) -> None:
     if type(held) is not bool:
-        raise BadLineError("is BOOL or NULL, but neither true nor false")
+        raise BadLineError("is BOOL, but neither true nor false")
+
+
+def _check_null(held: object, _: int) -> None:
+    # DynamoDB takes no other, so a restore would fail half-way at it.
+    if held is not True:
+        raise BadLineError("is NULL, but not true")
 
 
 def _check_list(held: object, depth: int) -> None:
@@ -289,7 +295,7 @@ _CHECKS: Mapping[str, Callable[[object, int], None]] = {
     "N": _check_number,
     "B": _check_binary,
     "BOOL": _check_truth,
-    "NULL": _check_truth,
+    "NULL": _check_null,
     "L": _check_list,
     "M": _check_map,
     "SS": _set_check(_check_text, str),

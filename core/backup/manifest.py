@@ -209,6 +209,7 @@ def read_set_manifest(content: bytes, where: str) -> SetManifest:
             f"The file '{where}' is of format {version}; this version knows {FORMAT}.",
             "Use the version of ialctl that took it, or a newer one.",
             path=where,
+            format=version,
         )
     return convert(found.get("set"), SetManifest, where)
 

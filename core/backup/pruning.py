@@ -11,6 +11,7 @@ The rules are restic's. A set stays where any rule keeps it, or where something 
 - what an increment that stays builds on stays, and what a run that may go on builds on;
 - what is in progress, or being read, stays;
 - incomplete sets stay for a day, as their run may go on; then they are abandoned, and go;
+- sets of a newer format stay: only the version that took them can tell whether they are whole;
 - damaged sets stay, as a person may want to see them or save something of them, unless
   `damaged` says otherwise.
 
@@ -213,7 +214,9 @@ class Pruner:
 def _check(policy: Policy) -> None:
     counts = (policy.last, policy.daily, policy.weekly, policy.monthly)
     if min(counts) < 0 or (policy.within_s is not None and policy.within_s < 0):
-        raise UsageError("A number of backups to keep can't be below 0.")
+        raise UsageError(
+            "A number of backups to keep can't be below 0.", "Write 1 or more, or leave it out."
+        )
     if policy.keeps_nothing:
         raise UsageError(
             "Nothing says which backups to keep.",
@@ -268,6 +271,8 @@ def _other_reasons(one: BackupSet, now_s: float, *, damaged: bool) -> Iterable[s
         yield "is in progress"
     elif one.state == "incomplete" and not one.is_removed and not _abandoned(one, now_s):
         yield "is incomplete, and its run may go on"
+    elif one.is_newer:
+        yield "is of a newer format, and may be whole"
     elif one.state == "damaged" and not damaged:
         yield "is damaged: `--damaged` removes it"
 

@@ -24,6 +24,7 @@ EXAMPLES = (
     "ialctl restore latest --dry-run",
     "ialctl restore 20261121T173045Z-1a2b3c4d --suffix -r1",
 )
+_RESTORED = "-restored"
 _Tables = Annotated[
     list[str] | None,
     typer.Option("--table", help="Only this table of the backup (repeatable).", metavar="NAME"),
@@ -100,7 +101,7 @@ def register(app: typer.Typer) -> None:
         backup: Backups = "latest",
         place: From = None,
         table: _Tables = None,
-        suffix: _Suffix = "-restored",
+        suffix: _Suffix = _RESTORED,
         in_place: _InPlace = False,
         confirm: _Confirm = None,
         user: _User = None,
@@ -118,11 +119,23 @@ def register(app: typer.Typer) -> None:
         """Restore a backup into new tables; verified before the first write and after the last."""
         from ialctl.backing_up import KeyOptions
 
+        if in_place:
+            _refuse_suffix(suffix)
         wish = _wish(table, suffix, confirm, max_wcu, max_rcu, method)
         chosen = _selection(user, session, after, before)
         wish = dataclasses.replace(wish, in_place=in_place, selection=chosen)
         sources = KeyOptions(passphrase_file, key_file)
         _run(context, wish, place, backup, sources, key or (), dry_run=dry_run)
+
+
+def _refuse_suffix(suffix: str) -> None:
+    from core.errors import UsageError
+
+    if suffix not in ("", _RESTORED):
+        raise UsageError(
+            "In place, tables keep their names: `--in-place` and `--suffix` exclude each other.",
+            "Leave one of them out.",
+        )
 
 
 def _wish(

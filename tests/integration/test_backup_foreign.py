@@ -134,6 +134,8 @@ def test_a_table_that_does_not_stand_is_told_with_keys(
     assert (other.code, "of type N, not S" in " ".join(other.err.split())) == (6, True)
     twice = cli("restore", folder, "--key", "session_id:S", "-q")
     assert (twice.code, "same key twice" in " ".join(twice.err.split())) == (6, True)
+    named = cli("restore", folder, "--key", "pk:S", "--in-place", "--suffix", "-x", "-q")
+    assert (named.code, "exclude each other" in " ".join(named.err.split())) == (2, True)
     done = cli("restore", folder, "--key", "pk:S", "--key", "sk:N", "-q")
     assert done.code == 0, done.err
     assert scanned(aws, f"{writer.table}-restored") == by_number(ITEMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from core.backup.folder import FolderPlace
 from core.backup.lock import REMOVED, PlaceLock
 from core.backup.manifest import SET_FILE
 from core.clock import new_id
-from core.errors import NotFoundError, UsageError
+from core.errors import DamagedError, NotFoundError, UsageError
 from core.testing.clock import FakeClock
 from tests.backup_sets import put_set
 
@@ -77,8 +78,26 @@ def test_latest_passes_over_what_builds_on_nothing(place: FolderPlace) -> None:
         "damaged",
         f"it builds on '{OLD}', which is gone",
     )
-    with pytest.raises(NotFoundError, match="no whole backup"):
+    with pytest.raises(DamagedError, match="which is gone"):
         found(place, "latest")
+
+
+def test_latest_is_no_older_one_where_the_newest_is_damaged(place: FolderPlace) -> None:
+    """An older state in its place would go unnoticed; what is of another project is not meant,
+    and an increment may build on the one before."""
+    name = f"{MIDDLE}/{SET_FILE}"
+    place.put(name, place.get(name)[:-20])
+    for project in ("ial", None):
+        if project is None:
+            place.delete([f"{NEW}/{SET_FILE}"])
+        with pytest.raises(DamagedError, match=f"{MIDDLE}.*altered or cut short") as caught:
+            found(place, "latest", project)
+        assert OLD in str(caught.value.cure)
+    put_set(place, NEW, project="other")
+    assert found(place, "latest", "other").folder == NEW
+    clock = FakeClock()
+    past = resolve(place, "latest", lambda _: place, clock, "ial", past_damaged=True)
+    assert past.folder == OLD
 
 
 @pytest.mark.parametrize("change", ["cut", "flip", "empty", "newer", "renamed"])
@@ -97,6 +116,18 @@ def test_a_manifest_that_is_not_what_was_written_is_damage(place: FolderPlace, c
     first = list_sets(place, FakeClock())[0]
     assert (first.state, first.manifest) == ("damaged", None)
     assert SET_FILE in first.why
+    assert not first.is_newer
+
+
+def test_a_manifest_of_a_newer_format_is_told_from_damage(place: FolderPlace) -> None:
+    """So that nobody removes as damaged what another version can read."""
+    body = place.get(f"{NEW}/{SET_FILE}").rpartition(b',"sha256"')[0]
+    body = body.replace(b'"format":1', b'"format":2')
+    seal = f',"sha256":"{hashlib.sha256(body).hexdigest()}"}}\n'.encode()
+    place.put(f"{NEW}/{SET_FILE}", body + seal)
+    first = list_sets(place, FakeClock())[0]
+    assert (first.is_newer, first.project) == (True, "other")
+    assert "of format 2" in first.why
 
 
 def test_a_text_names_one_set(place: FolderPlace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -127,6 +128,8 @@ def test_states_other_than_valid_have_rules_of_their_own() -> None:
         (False, "no rule keeps it"),
     ]
     assert not decide(sets, Policy(last=1), NOON, damaged=True)[0].stays
+    newer = replace(one(0, "damaged"), is_newer=True)
+    assert decide([newer], Policy(last=1), NOON, damaged=True)[0].stays
     read = decide(sets, Policy(last=1), NOON, read=[one(4).id, "gone"])
     assert read[-1].reasons == ("is being read",)
 
