@@ -54,13 +54,18 @@ class Located:
     folder: str
 
 
-def list_sets(place: Place, clock: Clock) -> tuple[BackupSet, ...]:
-    """All sets of a place, the newest first."""
+def list_sets(place: Place, clock: Clock, *, with_data: bool = False) -> tuple[BackupSet, ...]:
+    """All sets of a place, the newest first.
+
+    `with_data` also lists the data files of each: one that lacks some is damaged then.
+    """
     names = [name for name in place.folders() if manifest.SET_ID.fullmatch(name)]
     holder = current_holder(place, clock)
     working_on = holder.sets if holder else ()
     with ThreadPoolExecutor(_AT_ONCE, "catalog") as pool:
         found = pool.map(lambda name: _look(place, name, name in working_on), names)
+        if with_data:
+            found = pool.map(lambda one: _with_data(place, one), [*found])
         by_id = {one.id: one for one in found}
     return tuple(_with_base(by_id[name], by_id) for name in sorted(by_id, reverse=True))
 
@@ -173,6 +178,18 @@ def _look(place: Place, name: str, worked_on: bool) -> BackupSet:
         why = f"The file '{path}' is that of another backup, '{found.id}'."
         return BackupSet(name, "damaged", started_s, why=why)
     return BackupSet(name, "valid", started_s, found, found.base, project=found.project)
+
+
+def _with_data(place: Place, one: BackupSet) -> BackupSet:
+    """The set, damaged where its data files are fewer or smaller than its manifest says."""
+    tables = one.manifest.tables if one.manifest is not None and one.state == "valid" else ()
+    for table in tables:
+        exports = f"{one.id}/{table.table}/{manifest.EXPORTS}"
+        sizes = [e.size for e in place.entries(exports) if f"/{manifest.DATA}/" in e.name]
+        if len(sizes) < table.files or sum(sizes) < table.file_bytes:
+            why = f"data files of the table '{table.table}' are missing or cut short"
+            return replace(one, state="damaged", why=why)
+    return one
 
 
 def _with_base(one: BackupSet, by_id: Mapping[str, BackupSet]) -> BackupSet:

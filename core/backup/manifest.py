@@ -211,7 +211,12 @@ def read_set_manifest(content: bytes, where: str) -> SetManifest:
             path=where,
             format=version,
         )
-    return convert(found.get("set"), SetManifest, where)
+    made = convert(found.get("set"), SetManifest, where)
+    names = [table.table for table in made.tables]
+    if not names or len(set(names)) != len(names):
+        what = "names a table twice" if names else "names no table"
+        raise DamagedError(f"The file '{where}' {what}.", path=where)
+    return made
 
 
 def convert(plain: object, kind: type[_Made], where: str) -> _Made:

@@ -145,7 +145,7 @@ class Pruner:
         Raises:
             UsageError: the policy keeps nothing.
         """
-        sets = list_sets(self._place, self._clock)
+        sets = list_sets(self._place, self._clock, with_data=True)
         verdicts = self._decide(sets, policy, damaged=damaged)
         return tuple(one if one.stays else self._sized(one) for one in verdicts)
 
@@ -159,7 +159,7 @@ class Pruner:
         """
         _check(policy)
         with PlaceLock(self._place, "A prune", self._clock, self._ids) as lock:
-            sets = list_sets(self._place, self._clock)
+            sets = list_sets(self._place, self._clock, with_data=True)
             bases = {one.id: one.base for one in sets}
             spared: dict[str, str] = {}
             done: list[Verdict] = []

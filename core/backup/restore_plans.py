@@ -127,6 +127,11 @@ class RestorePlanner:
             DamagedError: a table's settings are damaged.
         """
         wish.selection.check()
+        if wish.confirm and not wish.in_place:
+            raise UsageError(
+                "`--confirm` is for a restore in place; new tables hold nothing to write over.",
+                "Leave it out, or add `--in-place`.",
+            )
         if not wish.in_place and not wish.suffix:
             raise UsageError(
                 "Without a suffix a table would be restored over itself.",

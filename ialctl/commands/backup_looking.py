@@ -81,7 +81,7 @@ def register(group: typer.Typer) -> None:
         from ialctl.backing_up import place_of
 
         found = place_of(context, place)
-        sets = list_sets(found, context.clock)
+        sets = list_sets(found, context.clock, with_data=True)
         shown = ("valid", "damaged")
         rows = [_listed(one) for one in sets if all_ or one.state in shown]
         context.output.rows("backup-list", rows, _LISTED, place=found.url)

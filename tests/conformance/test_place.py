@@ -175,9 +175,12 @@ def test_a_place_is_named_by_its_url(aws: AwsSession, project: str, tmp_path: Pa
     assert open_place("backups", aws, project).bucket is None
     open_place(f"file://{tmp_path}/with%20space", aws, project).put("x", b"y")
     assert open_place(str(spaced), lambda: aws, project).get("x") == b"y"
-    found = open_place("s3://b/some/prefix/", lambda: aws, project)
-    assert (found.url, found.bucket) == ("s3://b/some/prefix", ("b", "some/prefix"))
-    assert open_place("s3://b", aws, project).bucket == ("b", "")
-    for bad in ("ftp://x/y", "", "s3://b/a//c", "s3://b/../c"):
+    found = open_place("s3://bucket/some/prefix/", lambda: aws, project)
+    assert (found.url, found.bucket) == (
+        "s3://bucket/some/prefix",
+        ("bucket", "some/prefix"),
+    )
+    assert open_place("s3://bucket", aws, project).bucket == ("bucket", "")
+    for bad in ("ftp://x/y", "", "s3://bucket/a//c", "s3://bucket/../c", "s3://b"):
         with pytest.raises(UsageError):
             open_place(bad, aws, project)

@@ -307,3 +307,17 @@ def test_days_are_those_of_utc() -> None:
     ]
     kept = staying(sets, Policy(daily=5), midnight.timestamp() + 2 * DAY)
     assert set(kept) == {sets[0].id, sets[2].id}
+
+
+def test_a_backup_without_its_data_is_not_the_last_valid_one(tmp_path: Path) -> None:
+    """Where the newest lacks a data file, the one before it is what must stay."""
+    place, clock = FolderPlace(tmp_path), FakeClock()
+    older, newer = (set_id_at(clock.time() - days * 86_400.0) for days in (2, 1))
+    for name in (older, newer):
+        put_set(place, name)
+    for entry in list(place.entries(newer)):
+        if "/data/" in entry.name:
+            place.delete([entry.name])
+    done = Pruner(place, clock, new_id).prune(Policy(last=1))
+    assert {verdict.id: verdict.state for verdict in done} == {older: "valid", newer: "damaged"}
+    assert all(verdict.stays for verdict in done)
