@@ -42,12 +42,15 @@ def show_taken(
     data = manifest_data(place, found) | about
 
     def human() -> Group:
-        noun = "change" if found.base else "item"
-        since = f" since {found.base}" if found.base else ""
+        changes = sum(one.items for one in found.tables if one.kind == "incremental")
+        held = [
+            counted(changes, "change") + f" since {found.base}" if found.base else "",
+            counted(found.items - changes, "item") if found.items > changes or not changes else "",
+        ]
         again = "; it goes on with a run that was killed" if taken.resumed else ""
         head = (
             f"Backed up {counted(len(found.tables), 'table')} of '{found.project}' in "
-            f"{duration_words(elapsed_s)}{again}: {counted(found.items, noun)}{since}.\n"
+            f"{duration_words(elapsed_s)}{again}: {' and '.join(filter(None, held))}.\n"
         )
         option = _place_option(context, place) + _key_option(keys)
         tail = (

@@ -67,6 +67,8 @@ def words(told: Progress, elapsed_s: float) -> str:
     """Where a table stands, in words."""
     if told.stage == "checking" and told.items == told.of_items:
         return f"checked · {counted(told.items, 'item')}"
+    if told.stage == "replaying":
+        return "replaying what changed meanwhile, from the stream"
     parts: list[str] = [told.stage]
     if told.items:
         rate = told.items / max(elapsed_s, 1e-3)
