@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from core.local.emulator import Emulator
 from core.local.journal import Journal
 from core.local.key_conditions import hand_over
+from tests.emulated import borrowed_emulator
 
 KINDS = ("S", "N", "B")
 TEXTS = ("a", "a#", "a#b", "ab", "b", "é", "😀", "\U0010ffff", "zz")
@@ -90,7 +91,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tables]:
     """The tables, with every partition long enough to be kept in order."""
     from core.local import quick_reads
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, borrowed_emulator():
         patch.setattr(quick_reads, "MIN_ITEMS", 1)
         yield Tables(tmp_path_factory.mktemp("tables"))
 

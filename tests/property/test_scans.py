@@ -18,6 +18,7 @@ from core.local import scanning
 from core.local.emulator import Emulator
 from core.local.journal import Journal
 from core.local.ordered import MIN_ITEMS
+from tests.emulated import borrowed_emulator
 
 PARTITIONS = [f"user-{number}" for number in range(12)] + ["é", "😀", "\U0010ffff", "a#b"]
 SORTS = {
@@ -92,18 +93,12 @@ def tables(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Tables]:
     """The tables; with partitions taken for long at once, and never."""
-    from ministack.services import dynamodb
-
-    writes = ["_set_item", "_remove_item", "_items_replaced"]
-    hooks = [*writes, "_emit_stream_event", "drop_stream_records", "_query", "_scan"]
-    before = {name: getattr(dynamodb, name) for name in hooks}
-    limit, scanning.LONG_PARTITION = scanning.LONG_PARTITION, request.param
-    yield Tables(tmp_path_factory.mktemp("scans"))
-    scanning.LONG_PARTITION = limit
-    for kind in SORTS:
-        dynamodb._delete_table({"TableName": f"scanned-{kind}"})
-    for name, function in before.items():
-        setattr(dynamodb, name, function)
+    with pytest.MonkeyPatch.context() as patch, borrowed_emulator():
+        patch.setattr(scanning, "LONG_PARTITION", request.param)
+        made = Tables(tmp_path_factory.mktemp("scans"))
+        yield made
+        for kind in SORTS:
+            made.module._delete_table({"TableName": f"scanned-{kind}"})
 
 
 WRITES = st.lists(
