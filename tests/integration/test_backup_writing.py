@@ -60,7 +60,7 @@ def compared(
         wire_items(), max_size=30, unique_by=lambda i: (i["pk"]["S"], float(i["sk"]["N"]))
     )
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_items_are_written_and_found_equal(
     aws: AwsSession, schema: TableSchema, tmp_path: Path, items: list[Wire]
 ) -> None:

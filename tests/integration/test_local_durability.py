@@ -251,8 +251,11 @@ def run_beside(work: list[Callable[[], None]]) -> None:
         thread.join()
 
 
-@pytest.mark.slow
-def test_twenty_kills_lose_nothing_acknowledged(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(8, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)],
+)
+def test_kills_lose_nothing_acknowledged(machine: Machine, kills: int) -> None:
     """Killed at random moments among writers, it comes back with every acknowledged item."""
     chance = random.Random(7)
     make_table(machine.client())
@@ -268,7 +271,7 @@ def test_twenty_kills_lose_nothing_acknowledged(machine: Machine) -> None:
                 return
             acknowledged[f"w{writer}", str(turn)] = text
 
-    for kill_number in range(20):
+    for kill_number in range(kills):
         writers = [
             threading.Thread(target=write, args=(writer, kill_number)) for writer in range(3)
         ]

@@ -15,7 +15,6 @@ from core.backup.lines import Keys
 from core.backup.plans import Wish
 from core.backup.progress import Progress
 from core.backup.restore_marks import RESTORED, RESTORING
-from core.backup.sealing import Passphrase
 from core.backup.table_settings import read_settings
 from core.backup.taking import About, Taker
 from core.clock import SYSTEM_CLOCK, new_id
@@ -26,7 +25,7 @@ from core.errors import (
     NotConfirmedError,
     UsageError,
 )
-from tests.backups import plain_item, wire_items
+from tests.backups import age_key, plain_item, wire_items
 from tests.exports import ExportWriter
 from tests.integration.test_table_settings import put_alarms, rich_table
 from tests.restoring import Bench
@@ -49,7 +48,7 @@ def full(bench: Bench) -> str:
 
 
 @given(st.lists(wire_items(), max_size=20, unique_by=lambda i: (i["pk"]["S"], float(i["sk"]["N"]))))
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_items_come_back(bench: Bench, items: list[dict[str, Any]]) -> None:
     """Every item with every attribute of every type is restored as it was."""
     made = Bench(bench.aws, f"{bench.table}-{new_id()[:8]}", bench.place, bench.folder)
@@ -137,16 +136,17 @@ def test_an_export_of_aws_is_restored(bench: Bench, prefix: str, checksum: str) 
     assert bench.restore(prefix, "elsewhere").unchanged
 
 
-def test_an_encrypted_backup_is_restored_with_its_passphrase(bench: Bench) -> None:
-    """Sealed files are opened on the way; without the passphrase nothing begins."""
+def test_an_encrypted_backup_is_restored_with_its_key(bench: Bench) -> None:
+    """Sealed files are opened on the way; without the key nothing begins."""
     bench.make()
     bench.put(ITEMS)
-    name = bench.take(Passphrase("secret"), compression="zstd")
-    with pytest.raises(UsageError, match="passphrase"):
+    key = age_key()
+    name = bench.take(key, compression="zstd")
+    with pytest.raises(UsageError, match="no such key"):
         bench.opened(name)
-    with pytest.raises(DamagedError, match="wrong one"):
-        bench.opened(name, Passphrase("wrong"))
-    found = bench.restore(bench.opened(name, Passphrase("secret")))
+    with pytest.raises(DamagedError):
+        bench.opened(name, age_key())
+    found = bench.restore(bench.opened(name, key))
     assert bench.compared(found.target, ITEMS).equal
 
 
