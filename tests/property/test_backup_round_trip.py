@@ -97,7 +97,7 @@ def put(aws: AwsSession, table: str, items: list[Row]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 @settings(
-    max_examples=4,
+    max_examples=2,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_every_item_comes_back_as_it_was(
