@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from core.aws.codec import WireItem
@@ -57,14 +56,9 @@ class FinalItems:
             self._changes = self._folded()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._changes is not None:
-            self._changes.__exit__(kind, error, trace)
+            self._changes.__exit__()
 
     def parts(self) -> Iterator[Part]:
         """Every part, to be read one after the other; skipping one is fine."""

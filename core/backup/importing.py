@@ -48,6 +48,9 @@ class Import:
     failure: str
 
 
+_NO_BUCKET = "the backup is not in a bucket"
+
+
 def check_importable(
     session: AwsSession,
     place: Place,
@@ -170,7 +173,7 @@ def _reason_against(
 ) -> str:
     layer = table.layers[0]
     reasons = {
-        "the backup is not in a bucket": place.bucket is None,
+        _NO_BUCKET: place.bucket is None,
         "it has increments, which no import knows": len(table.layers) > 1,
         "it is encrypted, which AWS can't open": layer.opener is not None,
         "the export does not say what its table was like": settings is None,
@@ -196,6 +199,7 @@ def _compression(layer: Layer) -> str:
 
 def _source(place: Place, layer: Layer) -> tuple[str, str]:
     """Bucket, and the folder of the data files from its root."""
-    assert place.bucket is not None  # noqa: S101  # `check_importable` looked
+    if place.bucket is None:
+        raise UsageError(f"'{place.url}' can't be imported from: {_NO_BUCKET}.")
     bucket, prefix = place.bucket
     return bucket, joined(prefix, joined(layer.export.folder, manifest.DATA))

@@ -149,9 +149,9 @@ def _image(line: Mapping[str, Any], name: str, key: WireItem, keys: Keys | None)
     if name not in line:
         return None
     image = _checked_item(line[name], keys)
-    own = {attribute: image.get(attribute) for attribute in key}
+    own = {attribute: image[attribute] for attribute in key if attribute in image}
     # Mostly written alike; only where they are not, the spelling has to be looked through.
-    if own != key and (None in own.values() or key_digest(own) != key_digest(key)):  # type: ignore[arg-type]  # None was looked for before
+    if own != key and (len(own) < len(key) or key_digest(own) != key_digest(key)):
         raise BadLineError(f"the key in its {name} is not its Keys")
     return image
 

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -107,12 +106,7 @@ class PlaceLock:
         self._take(holder)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # What can't be given back runs out by itself; what went wrong before is to be heard of.
         with self._thread_lock, suppress(IalError):
             if self._holder is not None and self._lost is None:
@@ -202,7 +196,7 @@ class Reading:
             self._write()
         for set_id in self._sets:
             if is_removed(self._place, set_id):
-                self.__exit__(None, None, None)
+                self.__exit__()
                 raise NotFoundError(
                     f"The backup '{set_id}' in {self._place.url} is being removed.",
                     "`ialctl backup list` shows those there are.",
@@ -210,12 +204,7 @@ class Reading:
                 )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._renew_at < float("inf"):
             with suppress(IalError):
                 self._place.delete([self._name])

@@ -68,8 +68,8 @@ class TableSettings:
 
     def schema(self, name: str) -> TableSchema:
         """Keys and secondary indexes as the capacity rules take them, for a table of this name."""
-        hash_key, range_key = (*_key_names(self.create["KeySchema"]), None)[:2]
-        assert hash_key is not None  # noqa: S101  # a key schema begins with its hash key
+        hash_key, *range_keys = _key_names(self.create["KeySchema"])
+        range_key = range_keys[0] if range_keys else None
         return TableSchema(name, hash_key, range_key, tuple(_indexes(self.create)))
 
     def renamed(self, name: str, arn: str) -> TableSettings:

@@ -61,11 +61,11 @@ class Exporting:
             self._arns[token] = f"{request['TableArn']}/export/{written.folder.name}"
         return {"ExportDescription": {"ExportArn": self._arns[token]}}
 
-    def describe_export(self, ExportArn: str) -> dict[str, Any]:  # noqa: N803 - AWS's own name
+    def describe_export(self, **request: str) -> dict[str, Any]:
         """In progress twice, then what the outcome is."""
         self._polls += 1
         status = "IN_PROGRESS" if self._polls % 3 else self.outcome
-        about = {"ExportArn": ExportArn, "ExportStatus": status}
+        about = {**request, "ExportStatus": status}
         return {"ExportDescription": about | {"FailureMessage": "no rights on the bucket"}}
 
 

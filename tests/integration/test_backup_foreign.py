@@ -73,7 +73,7 @@ def by_number(items: list[Row]) -> dict[str, Row]:
 
 def bench(aws: AwsSession, table: str, folder: Path) -> Bench:
     """A bench of a table, made already."""
-    made = Bench(aws, table, None, folder)  # type: ignore[arg-type]  # no backups are taken here
+    made = Bench(aws, table, FolderPlace(folder / "backups"), folder)
     made.make()
     return made
 

@@ -104,10 +104,10 @@ def test_a_mark_is_found_among_many_tags(bench: Bench, monkeypatch: pytest.Monke
     client = bench.aws.client("dynamodb")
     real = client.list_tags_of_resource
 
-    def paged(ResourceArn: str, NextToken: str = "0") -> dict[str, object]:  # noqa: N803  # boto's
-        tags = real(ResourceArn=ResourceArn)["Tags"]
+    def paged(**request: str) -> dict[str, object]:
+        tags = real(ResourceArn=request["ResourceArn"])["Tags"]
         assert RESTORING in {tag["Key"] for tag in tags}
-        here = int(NextToken)
+        here = int(request.get("NextToken", "0"))
         page = [{"Key": "team", "Value": "x"}] if here == 0 else tags
         return {"Tags": page, **({"NextToken": "1"} if here == 0 else {})}
 
