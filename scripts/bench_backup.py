@@ -29,20 +29,20 @@ from typing import Any
 import botocore.session
 
 from core.aws.session import AwsSession
-from core.backup.budget import Budget
 from core.backup.folder import FolderPlace
 from core.backup.opening import open_backup
 from core.backup.plans import SetPlan, TablePlan, Wish
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.restore_plans import RestoreWish
 from core.backup.restoring import Folders, Restorer
-from core.backup.scanning import Scanner
 from core.backup.table_files import TableFiles
 from core.backup.table_scan import TableScan
 from core.backup.taking import About, Taker
 from core.clock import SYSTEM_CLOCK, new_id
 from core.local.endpoint import LocalEndpoint
 from core.settings import load_settings
+from core.transfer.budget import Budget
+from core.transfer.scanning import Scanner
 
 TABLE = "bench-items"
 THREADS = 4

@@ -8,9 +8,9 @@ from typing import Any
 import pyrage
 from hypothesis import strategies as st
 
-from core.backup.canonical import canonical_number
-from core.backup.lines import Keys
 from core.backup.sealing import Identities
+from core.transfer.canonical import canonical_number
+from core.transfer.lines import Keys
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)

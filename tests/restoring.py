@@ -10,10 +10,8 @@ from typing import Any
 
 from core.aws.capacity import TableSchema
 from core.aws.session import AwsSession
-from core.backup.budget import Budget
 from core.backup.comparing import Comparer, Comparison, Target
 from core.backup.folder import FolderPlace
-from core.backup.lines import Keys
 from core.backup.opening import Backup, open_backup
 from core.backup.place import Place
 from core.backup.plans import Wish
@@ -22,10 +20,12 @@ from core.backup.restore_plans import RestorePlan, RestoreWish
 from core.backup.restoring import Folders, Restored, RestoredTable, Restorer
 from core.backup.sealing import KeySource
 from core.backup.taking import About, Taker
-from core.backup.writing import Writer
 from core.clock import SYSTEM_CLOCK, new_id
 from core.errors import NotFoundError
 from core.settings import load_settings
+from core.transfer.budget import Budget
+from core.transfer.lines import Keys
+from core.transfer.writing import Writer
 from tests.backups import KEYS
 
 Item = Mapping[str, Any]

@@ -10,11 +10,11 @@ from core.aws.session import AwsSession
 from core.backup.comparing import Comparer, Comparison, Target
 from core.backup.final_items import FinalItems
 from core.backup.opening import Backup
-from core.backup.patience import Stop
 from core.backup.plans import describe
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.table_settings import read_settings
 from core.clock import Clock
+from core.transfer.patience import Stop
 
 
 def compare_tables(

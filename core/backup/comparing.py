@@ -19,15 +19,15 @@ import orjson
 from core.aws.codec import WireItem
 from core.aws.lease import is_lease
 from core.aws.session import AwsSession
-from core.backup.budget import Budget
-from core.backup.canonical import canonical_item
-from core.backup.digests import SAMPLES, Digests, compare
-from core.backup.lines import Keys, item_digest, key_digest
-from core.backup.patience import Stop
 from core.backup.progress import Observer, Progress, no_observer
-from core.backup.scanning import Scanner
 from core.clock import Clock
 from core.errors import InterruptedRunError
+from core.transfer.budget import Budget
+from core.transfer.canonical import canonical_item
+from core.transfer.digests import SAMPLES, Digests, compare
+from core.transfer.lines import Keys, item_digest, key_digest
+from core.transfer.patience import Stop
+from core.transfer.scanning import Scanner
 
 WORKERS = 4
 _TELL_EVERY = 2000

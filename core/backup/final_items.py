@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from core.aws.codec import WireItem
-from core.backup.changes import Changes
-from core.backup.lines import Change, Keys
 from core.backup.manifest import DataFile
 from core.backup.opening import BackedUpTable, Layer
 from core.backup.place import Place
 from core.backup.reading import changes, items
+from core.transfer.changes import Changes
+from core.transfer.lines import Change, Keys
 
 CHANGED = "changed"
 """What the part is called that holds what increments changed."""

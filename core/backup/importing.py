@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from core.aws.session import AwsSession
 from core.backup import manifest
 from core.backup.opening import BackedUpTable, Layer
-from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.progress import Observer, Progress
 from core.backup.reading import joined
@@ -26,6 +25,7 @@ from core.errors import (
     InterruptedRunError,
     UsageError,
 )
+from core.transfer.patience import Stop
 
 _POLL_S = (0.2, 20.0)
 _CREATION = (

@@ -18,6 +18,7 @@ import msgspec
 import orjson
 
 from core.errors import DamagedError
+from core.transfer.streams import StreamPosition
 
 FORMAT = 1
 SET_FILE = "set.json"
@@ -91,19 +92,6 @@ class Summary:
     def kind(self) -> Kind:
         """Whether its lines are items or changes."""
         return "incremental" if self.export_type == "INCREMENTAL_EXPORT" else "full"
-
-
-@dataclass(frozen=True)
-class StreamPosition:
-    """How far a table's stream was read: the last sequence number of each shard.
-
-    Of a shard that is not named, or has None, all records stamped at `since_s` (epoch seconds) or
-    later are still to be read.
-    """
-
-    arn: str
-    since_s: int
-    shards: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)

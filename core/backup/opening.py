@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.backup import manifest
-from core.backup.lines import Keys
 from core.backup.lock import is_removed
 from core.backup.manifest import SetManifest, TableBackup
 from core.backup.place import Place
@@ -15,6 +14,7 @@ from core.backup.reading import Export, find_exports, find_summary, joined, open
 from core.backup.sealing import KeySource, Session, SetKeys, unlock
 from core.backup.table_shape import TableSettings
 from core.errors import DamagedError, NotFoundError
+from core.transfer.lines import Keys
 
 _LONGEST_CHAIN = 1000
 

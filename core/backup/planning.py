@@ -18,7 +18,6 @@ from core.backup.manifest import (
     seconds_of,
 )
 from core.backup.opening import read_manifest
-from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.plans import (
     NO_STREAM,
@@ -27,9 +26,10 @@ from core.backup.plans import (
     Wish,
     describe,
 )
-from core.backup.streams import KEPT_S, Stream
 from core.clock import Clock, Ids
 from core.errors import AwsError, UsageError
+from core.transfer.patience import Stop
+from core.transfer.streams import KEPT_S, Stream
 
 # AWS exports increments of a quarter of an hour to a day.
 _SHORTEST_INCREMENT_S = 15 * 60

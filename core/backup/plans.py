@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from core.aws.session import AwsSession
 from core.backup import manifest
-from core.backup.lines import Keys
-from core.backup.manifest import Compression, Kind, Method, StreamPosition
-from core.backup.streams import VIEWS
+from core.backup.manifest import Compression, Kind, Method
 from core.errors import NotFoundError, UsageError
+from core.transfer.lines import Keys
+from core.transfer.streams import VIEWS, StreamPosition
 
 WishedMethod = Literal["auto", "scan", "export"]
 METHODS: tuple[WishedMethod, ...] = ("auto", "scan", "export")

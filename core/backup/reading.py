@@ -10,12 +10,12 @@ from typing import Protocol, TypeVar
 
 from core.aws.codec import WireItem
 from core.backup import manifest
-from core.backup.lines import Change, Keys, parse_change, parse_item
 from core.backup.manifest import DataFile, Kind, Summary
 from core.backup.parsing import parse_files, parse_summary
 from core.backup.place import Entry, Place
 from core.backup.unpacking import lines_of, read_chunks
 from core.errors import BadLineError, DamagedError, NotFoundError
+from core.transfer.lines import Change, Keys, parse_change, parse_item
 
 _Parsed = TypeVar("_Parsed")
 _CHECKSUMS = (".md5", ".checksum")

@@ -12,13 +12,13 @@ from typing import Any, Literal
 import orjson
 
 from core.aws.session import AwsSession
-from core.backup.lines import Keys
 from core.backup.opening import BackedUpTable, Backup
 from core.backup.restore_marks import Marks, State
 from core.backup.selection import Selection, selector
 from core.backup.table_settings import TableSettings, read_settings
 from core.cost.prices import US_EAST_1
 from core.errors import DamagedError, NotConfirmedError, NotFoundError, UsageError
+from core.transfer.lines import Keys
 
 Method = Literal["write", "import", "nothing"]
 DEFAULT_SUFFIX = "-restored"

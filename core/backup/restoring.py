@@ -12,7 +12,6 @@ from core.aws.session import AwsSession
 from core.backup.importing import check_importable
 from core.backup.lock import Reading
 from core.backup.opening import Backup
-from core.backup.patience import Stop
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.restore_marks import Marks
 from core.backup.restore_plans import RestorePlan, RestorePlanner, RestoreWish, TablePlan
@@ -20,6 +19,7 @@ from core.backup.table_restore import Folders, RestoredTable, TableRestore, Tool
 from core.backup.verifying import Checker
 from core.clock import Clock, Ids
 from core.errors import DamagedError, InterruptedRunError, UsageError
+from core.transfer.patience import Stop
 
 __all__ = ["Folders", "Restored", "RestoredTable", "Restorer"]
 

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import orjson
 
 from core.aws.codec import WireItem, WireValue, decode
-from core.backup.lines import Keys
 from core.errors import UsageError
 from core.memory import keys
 from core.memory.importing.records import UnusableError, parse_time
 from core.memory.legacy_items import from_item
+from core.transfer.lines import Keys
 
 _HISTORY, _EMBEDDINGS = "conversation-history-v2", "conversation-embeddings"
 _LEGACY = "conversation-history"

@@ -13,11 +13,11 @@ from typing import Any
 from core.aws.capacity import IndexSchema, TableSchema
 from core.aws.session import AwsSession
 from core.backup import manifest
-from core.backup.lines import Keys
 from core.backup.opening import BackedUpTable, Backup
 from core.backup.table_settings import TableSettings, read_settings
 from core.errors import NotFoundError, UsageError
 from core.memory import schema
+from core.transfer.lines import Keys
 
 _TYPES = ("S", "N", "B")
 _MOST_KEYS = 2

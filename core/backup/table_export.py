@@ -7,11 +7,11 @@ from typing import Any
 
 from core.aws.session import AwsSession
 from core.backup import manifest
-from core.backup.patience import Stop
 from core.backup.plans import TablePlan
 from core.backup.progress import Observer, Progress
 from core.clock import Clock
 from core.errors import AwsError, InterruptedRunError, NotFoundError
+from core.transfer.patience import Stop
 
 _FIRST_POLL_S = 1.0
 _LONGEST_POLL_S = 30.0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from core.backup import manifest
-from core.backup.changes import Changes
-from core.backup.lines import change_line
-from core.backup.manifest import StreamPosition
-from core.backup.patience import Stop
-from core.backup.streams import Stream
 from core.backup.table_files import TableFiles, Totals
 from core.backup.table_scan import ScanResult
 from core.clock import Clock
 from core.errors import InterruptedRunError
+from core.transfer.changes import Changes
+from core.transfer.lines import change_line
+from core.transfer.patience import Stop
+from core.transfer.streams import Stream, StreamPosition
 
 
 def read_increment(

@@ -10,12 +10,9 @@ from pathlib import Path
 
 from core.aws.codec import WireItem
 from core.aws.session import AwsSession
-from core.backup.budget import Budget
 from core.backup.comparing import Comparer, Comparison, Target, add_digest
-from core.backup.digests import Digests
 from core.backup.final_items import CHANGED, FinalItems
 from core.backup.importing import Importer
-from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.progress import Observer, Progress
 from core.backup.restore_marks import RESTORING, Marks, Note, restoring_tag
@@ -28,9 +25,12 @@ from core.backup.table_settings import (
     read_settings,
     wait_until_ready,
 )
-from core.backup.writing import Amount, Writer
 from core.clock import Clock, Ids
 from core.errors import AlreadyExistsError, DifferenceError, InterruptedRunError, UsageError
+from core.transfer.budget import Budget
+from core.transfer.digests import Digests
+from core.transfer.patience import Stop
+from core.transfer.writing import Amount, Writer
 
 _KEEP_EVERY_S = 1.0
 

@@ -18,18 +18,17 @@ import orjson
 from core.aws.capacity import item_size
 from core.aws.codec import WireItem
 from core.backup import manifest
-from core.backup.changes import Changes
-from core.backup.lines import item_line
-from core.backup.manifest import StreamPosition
 from core.backup.packing import Packed, Packer
-from core.backup.patience import Stop
 from core.backup.plans import TablePlan
 from core.backup.progress import Observer, Progress, Stage
-from core.backup.scanning import Scanner
-from core.backup.streams import KEPT_S, Stream
 from core.backup.table_files import TableFiles, Totals
 from core.clock import Clock
 from core.errors import DamagedError, InterruptedRunError, UsageError
+from core.transfer.changes import Changes
+from core.transfer.lines import item_line
+from core.transfer.patience import Stop
+from core.transfer.scanning import Scanner
+from core.transfer.streams import KEPT_S, Stream, StreamPosition
 
 WORKERS = 4
 ITEM_OVERHEAD = 100

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.aws.capacity import IndexSchema, TableSchema
-from core.backup.lines import Keys
 from core.errors import DamagedError
+from core.transfer.lines import Keys
 
 _TYPES = frozenset({"S", "N", "B"})
 _FIELDS: Mapping[str, tuple[type, ...]] = {

@@ -9,19 +9,15 @@ from functools import partial
 from core import __version__
 from core.aws.session import AwsSession
 from core.backup import manifest
-from core.backup.budget import Budget
 from core.backup.lock import PlaceLock, is_removed
 from core.backup.manifest import FileSum, SetManifest, StackVersion, TableBackup
 from core.backup.opening import read_manifest
-from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.planning import TablePlanner
 from core.backup.plans import SetPlan, TablePlan, Wish, describe
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.reading import joined, open_export
-from core.backup.scanning import Scanner
 from core.backup.sealing import KeySource, SetKeys, make_keys, unlock
-from core.backup.streams import Stream
 from core.backup.table_export import TableExport
 from core.backup.table_files import TableFiles
 from core.backup.table_increment import read_increment
@@ -36,6 +32,10 @@ from core.errors import (
     NotFoundError,
     UsageError,
 )
+from core.transfer.budget import Budget
+from core.transfer.patience import Stop
+from core.transfer.scanning import Scanner
+from core.transfer.streams import Stream
 
 RESUME_S = 20 * 3600
 """A killed run older than this is not gone on with: streams keep a day."""

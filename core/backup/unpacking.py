@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 import zstandard
 
-from core.backup.lines import MAX_LINE_BYTES
 from core.backup.manifest import EXTENSIONS, SEALED
 from core.errors import DamagedError
+from core.transfer.lines import MAX_LINE_BYTES
 
 CHUNK = 1024 * 1024
 _GZIP = 31

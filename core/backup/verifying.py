@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.backup import manifest
-from core.backup.digests import Digests
-from core.backup.lines import Keys, item_digest, key_digest
 from core.backup.manifest import DataFile
 from core.backup.opening import BackedUpTable, Backup, Layer, check_files
-from core.backup.patience import Stop
 from core.backup.place import Place
 from core.backup.progress import Observer, Progress, no_observer
 from core.backup.reading import changes, items, joined
 from core.clock import Random
 from core.errors import DamagedError, InterruptedRunError, NotFoundError, UsageError
+from core.transfer.digests import Digests
+from core.transfer.lines import Keys, item_digest, key_digest
+from core.transfer.patience import Stop
 
 MOST_PROBLEMS = 100
 _TELL_EVERY = 1000

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from core.aws.lease import this_run
+from core.aws.lease import Lease, this_run
 from core.clock import SYSTEM_CLOCK, Clock, Ids, new_id
 from core.deploy.adopt import find_retained
 from core.deploy.apply import Request, StackDeployer
@@ -17,7 +17,7 @@ from core.deploy.destroy import KINDS, Holding, StackRemover, delete_holding, ho
 from core.deploy.drift import detect_drift
 from core.deploy.events import Follower, Limits
 from core.deploy.graph import Graph, build_graph
-from core.deploy.lock import Lease, file_lock
+from core.deploy.lock import file_lock
 from core.deploy.parallel import side_by_side
 from core.deploy.phases import Phase, phases_folder, read_phases, select_phases
 from core.deploy.planning import Planner

@@ -19,18 +19,18 @@ import pytest
 
 from core.aws.session import AwsSession
 from core.backup.bucket import BucketPlace
-from core.backup.budget import Budget
 from core.backup.catalog import list_sets
 from core.backup.folder import FolderPlace
 from core.backup.place import Place
 from core.backup.plans import Wish
-from core.backup.scanning import Scanner
 from core.backup.taking import About, Taken, Taker
 from core.backup.verifying import verify
 from core.clock import SYSTEM_CLOCK, Clock, new_id, system_random
 from core.errors import EndpointUnreachableError, StorageError, ThrottledError
 from core.settings import Settings, load_settings
 from core.testing.clock import FakeClock
+from core.transfer.budget import Budget
+from core.transfer.scanning import Scanner
 from tests.backups import plain_item
 from tests.cli.memory_cli import MemoryCli
 from tests.faulty import Faults, faulty

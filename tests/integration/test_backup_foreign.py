@@ -13,9 +13,9 @@ import pytest
 from core.aws.session import AwsSession
 from core.backup.bucket import BucketPlace
 from core.backup.folder import FolderPlace
-from core.backup.lines import Keys
 from core.memory.schema import history_schema
 from core.settings import Settings
+from core.transfer.lines import Keys
 from tests.backups import plain_item
 from tests.cli.memory_cli import MemoryCli
 from tests.exports import ExportWriter, Row, Written

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from core.aws.session import AwsSession
-from core.backup import manifest
 from core.backup.folder import FolderPlace
-from core.backup.streams import Stream
 from core.clock import SYSTEM_CLOCK
 from core.errors import UsageError
+from core.transfer.streams import Stream, StreamPosition
 from tests.backups import plain_item
 from tests.scanned import Bench, one
 
@@ -59,7 +58,7 @@ def test_stream_that_does_not_reach_back_is_told(bench: Bench) -> None:
     position = one(first).position
     assert position is not None
     bench.put(plain_item(3))
-    forged = manifest.StreamPosition(
+    forged = StreamPosition(
         position.arn,
         position.since_s,
         dict.fromkeys(position.shards, "000000000000000000000000000000"),

@@ -9,13 +9,13 @@ import pytest
 from core.aws.session import AwsSession
 from core.backup import manifest
 from core.backup.folder import FolderPlace
-from core.backup.lines import Keys
 from core.backup.opening import open_backup
 from core.backup.plans import Wish
 from core.backup.progress import Progress
 from core.backup.reading import items
 from core.backup.taking import About
 from core.errors import InterruptedRunError, LockHeldError, NotFoundError
+from core.transfer.lines import Keys
 from tests.backups import plain_item
 from tests.scanned import Bench, one
 from tests.tables import delete_table

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from core.aws.capacity import IndexSchema, TableSchema
 from core.aws.session import AwsSession
-from core.backup.budget import Budget
 from core.backup.comparing import Comparer, Comparison, Target
-from core.backup.writing import Amount, Writer
 from core.clock import SYSTEM_CLOCK
 from core.errors import InterruptedRunError, NotFoundError, ThrottledError
 from core.testing.clock import FakeClock
+from core.transfer.budget import Budget
+from core.transfer.writing import Amount, Writer
 from tests.backups import KEYS, plain_item, wire_items
 from tests.tables import create_table
 

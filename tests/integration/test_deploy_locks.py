@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from core.aws.lease import this_run
+from core.aws.lease import Lease, this_run
 from core.aws.session import AwsSession
 from core.clock import SYSTEM_CLOCK, new_id
-from core.deploy.lock import Lease, file_lock
+from core.deploy.lock import file_lock
 from core.errors import (
     LockHeldError,
 )

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from core.aws.session import AwsSession
 from core.backup.folder import FolderPlace
-from core.backup.lines import Keys
 from core.backup.plans import Wish
 from core.backup.progress import Progress
 from core.backup.restore_marks import RESTORED, RESTORING
@@ -25,6 +24,7 @@ from core.errors import (
     NotConfirmedError,
     UsageError,
 )
+from core.transfer.lines import Keys
 from tests.backups import age_key, plain_item, wire_items
 from tests.exports import ExportWriter
 from tests.integration.test_table_settings import put_alarms, rich_table

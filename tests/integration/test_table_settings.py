@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from core.aws.session import AwsSession
-from core.backup.lines import Keys
 from core.backup.table_settings import TableSettings, create_table, put_back, read_settings
 from core.errors import AccessDeniedError, DamagedError, NotFoundError
+from core.transfer.lines import Keys
 from tests.tables import vector_index
 
 THROUGHPUT = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 7}

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.aws.capacity import item_size, number_size
-from core.backup.canonical import canonical_number
-from core.backup.lines import (
+from core.errors import BadLineError
+from core.transfer.canonical import canonical_number
+from core.transfer.lines import (
     Change,
     Keys,
     change_line,
@@ -24,7 +25,6 @@ from core.backup.lines import (
     parse_change,
     parse_item,
 )
-from core.errors import BadLineError
 from tests.backups import KEYS, numbers, values, wire_items
 
 

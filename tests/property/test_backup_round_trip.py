@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from core.aws.session import AwsSession
 from core.backup.against import compare_tables
 from core.backup.folder import FolderPlace
-from core.backup.lines import Keys
 from core.backup.verifying import verify
 from core.clock import SYSTEM_CLOCK, new_id, system_random
+from core.transfer.lines import Keys
 from tests.backups import wire_items
 from tests.restoring import Bench
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.aws.codec import encode_item
-from core.backup.lines import Keys
 from core.backup.selection import Selection, selector
 from core.errors import UsageError
 from core.memory.items import to_items
 from core.memory.keys import encoded, parts_partition, sort_keys
 from core.memory.model import Message
+from core.transfer.lines import Keys
 
 HOUR_US = 3_600_000_000
 START_US = 1_778_248_560_000_000

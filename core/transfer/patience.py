@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from core.backup.budget import Budget
 from core.clock import Clock
 from core.errors import InterruptedRunError, NotFoundError, ThrottledError
+from core.transfer.budget import Budget
 
 STALLED_S = 600.0
 """A table that throttles every request for so long is given up."""

@@ -17,11 +17,10 @@ import orjson
 
 from core.aws.codec import WireItem
 from core.aws.session import AwsSession
-from core.backup.lines import Change, item_line
-from core.backup.manifest import StreamPosition
-from core.backup.patience import Stop
 from core.clock import Clock
 from core.errors import AwsError, InterruptedRunError, NotFoundError, UsageError
+from core.transfer.lines import Change, item_line
+from core.transfer.patience import Stop
 
 KEPT_S = 23 * 3600
 """Records are kept for 24 hours; an hour is left for reading them."""
@@ -41,6 +40,20 @@ _EMPTY_PAGES = 20
 _DATE_AGE_S = 1
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
+
+@dataclass(frozen=True)
+class StreamPosition:
+    """How far a table's stream was read: the last sequence number of each shard.
+
+    Of a shard that is not named, or has None, all records stamped at `since_s` (epoch seconds) or
+    later are still to be read.
+    """
+
+    arn: str
+    since_s: int
+    shards: Mapping[str, str | None]
+
+
 Fold = Callable[[Change], None]
 
 
@@ -56,8 +69,16 @@ class Stream:
     """The stream of one table. For one thread."""
 
     def __init__(
-        self, session: AwsSession, arn: str, clock: Clock, stop: Stop = lambda: False
+        self,
+        session: AwsSession,
+        arn: str,
+        clock: Clock,
+        stop: Stop = lambda: False,
+        *,
+        anew: str = "Take a full backup: leave out `--since`.",
     ) -> None:
+        """`anew` is what somebody should do where changes were lost."""
+        self._anew = anew
         self._client = session.client("dynamodbstreams")
         host = urlsplit(session.endpoint_url or "").hostname
         self._same_clock = host in _THIS_MACHINE
@@ -100,7 +121,7 @@ class Stream:
             # A shard may have been divided meanwhile: its children hold what came then.
             waiting = [shard for shard in shards if shard.id not in read]
             if not waiting and not is_on:
-                raise _turned_off(self._arn)
+                raise _turned_off(self._arn, self._anew)
             if not waiting and now_s >= until_s + self._lag_s:
                 return StreamPosition(self._arn, until_s, read)
             if not waiting:
@@ -108,7 +129,7 @@ class Stream:
             for shard in _parents_first(waiting):
                 # Of a shard whose oldest records have gone, the stream itself would not say so.
                 if self._clock.time() - position.since_s > KEPT_S:
-                    raise too_old(self._arn)
+                    raise too_old(self._arn, self._anew)
                 read[shard.id] = self._read_shard(shard, position, until_s, fold)
 
     def _read_shard(
@@ -158,7 +179,7 @@ class Stream:
             found: dict[str, Any] = self._client.get_records(ShardIterator=iterator, Limit=_PAGE)
         except AwsError as error:
             if error.code == "TrimmedDataAccessException":
-                raise too_old(self._arn) from error
+                raise too_old(self._arn, self._anew) from error
             if error.code != "ExpiredIteratorException":
                 raise
             return None
@@ -184,7 +205,7 @@ class Stream:
         except AwsError as error:
             if error.code != "TrimmedDataAccessException":
                 raise
-            raise too_old(self._arn) from error
+            raise too_old(self._arn, self._anew) from error
         return str(answer["ShardIterator"])
 
     def _shards(self) -> tuple[list[_Shard], float, bool]:
@@ -196,7 +217,7 @@ class Stream:
             try:
                 answer = self._client.describe_stream(StreamArn=self._arn, **more)
             except NotFoundError as error:
-                raise too_old(self._arn) from error
+                raise too_old(self._arn, self._anew) from error
             about = answer["StreamDescription"]
             for shard in about.get("Shards") or ():
                 last = shard.get("SequenceNumberRange", {}).get("EndingSequenceNumber")
@@ -214,19 +235,19 @@ class Stream:
         return parsedate_to_datetime(told).timestamp() if told else asked_s
 
 
-def too_old(arn: str) -> UsageError:
+def too_old(arn: str, anew: str) -> UsageError:
     """A stream does not reach back to where it was left."""
     return UsageError(
         f"The stream '{arn}' no longer holds all changes since then: it keeps 24 hours.",
-        "Take a full backup: leave out `--since`.",
+        anew,
         stream=arn,
     )
 
 
-def _turned_off(arn: str) -> UsageError:
+def _turned_off(arn: str, anew: str) -> UsageError:
     return UsageError(
         f"The stream '{arn}' was turned off: what changed since is not in it.",
-        "Turn it on, and take a full backup: leave out `--since`.",
+        f"Turn it on. {anew}",
         stream=arn,
     )
 

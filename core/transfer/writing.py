@@ -1,7 +1,7 @@
 """Writes any number of items into a table: batches side by side, within a budget of write units.
 
 Puts by key: written again, an item is the same item. What the table throttles or leaves
-unprocessed is sent again, ever slower (see `core.backup.budget`). As many batches wait as there
+unprocessed is sent again, ever slower (see `core.transfer.budget`). As many batches wait as there
 are workers, so that memory does not grow with what is written.
 """
 
@@ -21,11 +21,11 @@ from core.aws.capacity import WRITE_UNIT_BYTES, TableSchema, all_index_units, it
 from core.aws.codec import WireItem
 from core.aws.session import AwsClient, AwsSession
 from core.aws.table import BATCH_WRITE_ITEMS
-from core.backup.budget import Budget
-from core.backup.lines import key_digest
-from core.backup.patience import STALLED_S, Patience, Stop
 from core.clock import Clock
 from core.errors import InterruptedRunError, ThrottledError
+from core.transfer.budget import Budget
+from core.transfer.lines import key_digest
+from core.transfer.patience import STALLED_S, Patience, Stop
 
 WORKERS = 8
 _BATCH_BYTES = 1024 * 1024

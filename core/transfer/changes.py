@@ -13,8 +13,8 @@ from typing import Self
 import orjson
 
 from core.aws.codec import WireItem
-from core.backup.lines import Change, key_digest
 from core.errors import StorageError
+from core.transfer.lines import Change, key_digest
 
 _CREATE = """CREATE TABLE changes (
     digest BLOB PRIMARY KEY, keys BLOB, old BLOB, new BLOB, written_us INTEGER

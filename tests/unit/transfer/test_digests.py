@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.backup.digests import Differences, Digests, compare
 from core.errors import StorageError
+from core.transfer.digests import Differences, Digests, compare
 
 records = st.dictionaries(st.integers(0, 40), st.integers(0, 2), max_size=30)
 

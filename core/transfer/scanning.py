@@ -15,9 +15,9 @@ from core.aws.capacity import READ_UNIT_BYTES, item_size, page_units
 from core.aws.codec import WireItem
 from core.aws.session import AwsClient, AwsSession
 from core.aws.wire import WireClient
-from core.backup.budget import Budget
-from core.backup.patience import Patience, Stop
 from core.clock import Clock
+from core.transfer.budget import Budget
+from core.transfer.patience import Patience, Stop
 
 _FIRST_ITEM_BYTES = 1024
 _FIRST_ITEM_VALUES = 500

@@ -19,8 +19,13 @@ import orjson
 
 from core.aws.capacity import item_size
 from core.aws.codec import WireItem
-from core.backup.canonical import canonical_binary, canonical_item, canonical_number, joined_numbers
 from core.errors import BadLineError
+from core.transfer.canonical import (
+    canonical_binary,
+    canonical_item,
+    canonical_number,
+    joined_numbers,
+)
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 MAX_ITEM_BYTES = 400 * 1024

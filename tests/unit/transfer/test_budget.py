@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from core.backup.budget import Budget
 from core.testing.clock import FakeClock
+from core.transfer.budget import Budget
 
 CALL_S = 0.003
 UNITS = 25.0

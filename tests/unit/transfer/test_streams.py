@@ -14,12 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.aws.session import AwsSession
-from core.backup.changes import Changes
-from core.backup.lines import Change
-from core.backup.manifest import StreamPosition
-from core.backup.streams import KEPT_S, Stream
 from core.errors import AwsError, InterruptedRunError, StorageError, UsageError
 from core.testing.clock import FakeClock
+from core.transfer.changes import Changes
+from core.transfer.lines import Change
+from core.transfer.streams import KEPT_S, Stream, StreamPosition
 
 ARN = "arn:aws:dynamodb:eu-west-1:1:table/t/stream/1"
 REMOTE = "https://dynamodb.example"
