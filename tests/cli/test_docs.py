@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from core.local.endpoint import LocalEndpoint
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(?:console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _PROGRAM = re.compile(r"# (\w+\.py)\n")
+_SHELLS_OWN = re.compile(r"[<>|&;$`\\*~(){}!]")
 _EXIT = re.compile(r"\s+# exit (\d+)$")
 
 
@@ -63,13 +66,16 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, "PATH": path, "HOME": str(folder), "XDG_CONFIG_HOME": ""}
 
 
-def run(step: Step, folder: Path) -> None:
-    """Runs a step and compares."""
-    if step.program is not None:
-        (folder / step.command).write_text(step.program)
-        return
-    done = subprocess.run(
-        ["bash", "-c", step.command],
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command as a shell does.
+
+    `ialctl` with plain words alone, nothing that is the shell's, needs none, and is forked; what is
+    redirected, piped or set goes through bash and the installed script.
+    """
+    if command.startswith("ialctl ") and not _SHELLS_OWN.search(command):
+        return forked.ialctl(shlex.split(command)[1:], folder, environment(folder))
+    return subprocess.run(
+        ["bash", "-c", command],
         cwd=folder,
         env=environment(folder),
         stdin=subprocess.DEVNULL,
@@ -77,6 +83,14 @@ def run(step: Step, folder: Path) -> None:
         text=True,
         timeout=60,
     )
+
+
+def run(step: Step, folder: Path) -> None:
+    """Runs a step and compares."""
+    if step.program is not None:
+        (folder / step.command).write_text(step.program)
+        return
+    done = shell(step.command, folder)
     told = f"$ {step.command}\n{done.stdout}\n{done.stderr}"
     assert done.returncode == step.exit_code, told
     printed = done.stderr if step.exit_code else done.stdout
