@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -101,8 +102,11 @@ def _conversations(path: Path) -> dict[str, list[Message]]:
     return found
 
 
-def test_locomo_evidence_is_found(locomo: Path) -> None:
+def test_locomo_evidence_is_found(locomo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recall of the evidence turns over all questions is no worse than the figures to beat."""
+    # A thousand questions to the same turns: each text is taken apart once, not at every question.
+    once = functools.cache(lambda text: tuple(terms(text)))
+    monkeypatch.setattr(bm25, "terms", once)
     conversations = _conversations(locomo)
     recalls: dict[int, list[float]] = {k: [] for k in FLOOR}
     for sample in json.loads(locomo.read_bytes()):
