@@ -128,12 +128,15 @@ class BotoTable:
             self._read_cost(answer, units, sum(map(capacity.item_size, items))),
         )
 
-    def batch_get(self, keys: Sequence[Key], *, attributes: Sequence[str] = ()) -> Page:
+    def batch_get(
+        self, keys: Sequence[Key], *, attributes: Sequence[str] = (), consistent: bool = False
+    ) -> Page:
         """The items that exist of these keys."""
         found: list[dict[str, Value]] = []
         consumed = NOTHING
         for some in batches(keys, BATCH_GET_KEYS):
-            items, cost = self._batch_get([encode_item(key) for key in some], attributes)
+            wire = [encode_item(key) for key in some]
+            items, cost = self._batch_get(wire, attributes, consistent=consistent)
             found.extend(items)
             consumed += cost
         return Page(tuple(found), None, consumed)
@@ -251,10 +254,10 @@ class BotoTable:
         return Consumed(read_units=units, requests=1, rounds=1, bytes=size)
 
     def _batch_get(
-        self, keys: list[dict[str, Any]], attributes: Sequence[str]
+        self, keys: list[dict[str, Any]], attributes: Sequence[str], *, consistent: bool
     ) -> tuple[list[dict[str, Value]], Consumed]:
         name = self._schema.name
-        request: dict[str, Any] = {"Keys": keys}
+        request: dict[str, Any] = {"Keys": keys, "ConsistentRead": consistent}
         if attributes and self._metered:
             words = Expression()
             request["ProjectionExpression"] = words.projection(attributes)
@@ -272,7 +275,7 @@ class BotoTable:
             missing = len(request["Keys"]) - len(left) - len(wires)
             sizes = [*map(capacity.item_size, wires), *[None] * missing]
             picked = [pick(wire, attributes) for wire in wires]
-            units = capacity.batch_get_units(sizes)
+            units = capacity.batch_get_units(sizes, consistent=consistent)
             consumed += self._read_cost(answer, units, sum(map(capacity.item_size, picked)))
             found.extend(map(decode_item, picked))
             if not left:

@@ -77,7 +77,9 @@ class Table(Protocol):
     def query(self, query: Query, start: Key | None = None) -> Page:
         """One page of a partition, from the beginning or after `start`."""
 
-    def batch_get(self, keys: Sequence[Key], *, attributes: Sequence[str] = ()) -> Page:
+    def batch_get(
+        self, keys: Sequence[Key], *, attributes: Sequence[str] = (), consistent: bool = False
+    ) -> Page:
         """The items that exist of any number of distinct keys, in no order."""
 
     def batch_write(self, puts: Sequence[Item], deletes: Sequence[Key] = ()) -> Consumed:

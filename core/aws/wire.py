@@ -29,6 +29,7 @@ from core.errors import EndpointUnreachableError, IalError
 from core.resilience.retry import Retrier
 
 OPERATIONS: Mapping[str, str] = {
+    "batch_execute_statement": "BatchExecuteStatement",
     "batch_get_item": "BatchGetItem",
     "batch_write_item": "BatchWriteItem",
     "delete_item": "DeleteItem",

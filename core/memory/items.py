@@ -42,6 +42,8 @@ READ_ATTRIBUTES = (
     "ttl",
     "metadata",
 )
+OWN_ATTRIBUTES = frozenset((*READ_ATTRIBUTES, "content_summary", "summary"))
+"""What the memory itself writes into a head; other attributes are carried along."""
 _HASH_CHARS = 16
 _NOTE_OUTLIVES_S = 7 * 86_400
 
@@ -102,7 +104,13 @@ def from_item(item: Mapping[str, Any], parts: Sequence[bytes] = ()) -> Message:
         tokens=item.get("tokens"),
         embedding_id=item.get("embedding_id"),
         expires_at=int(item["ttl"]) if item.get("ttl") is not None else None,
+        extra=extra_of(item),
     )
+
+
+def extra_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes of a head that the memory only carries along."""
+    return {name: value for name, value in item.items() if name not in OWN_ATTRIBUTES}
 
 
 def part_prefix(item: Mapping[str, Any]) -> str:
@@ -118,7 +126,8 @@ def places_of_note(note: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _fits(raw: bytes, whole: Item) -> bool:
     # The exact size is worth computing only for the few that come near the limit.
-    rough = len(raw) + 4 * len(str(whole.get("metadata", "")))
+    loose = {n: v for n, v in whole.items() if n == "metadata" or n not in OWN_ATTRIBUTES}
+    rough = len(raw) + 4 * len(str(loose))
     return rough < PART_BYTES // 2 or (
         len(raw) < PART_BYTES and item_size(encode_item(whole)) <= PART_BYTES
     )
@@ -145,7 +154,9 @@ def _encoded(message: Message) -> bytes:
 def _head(message: Message) -> dict[str, Any]:
     content = message.content
     tokens = message.tokens if message.tokens is not None else estimate_tokens(content)
+    carried = {n: value for n, value in message.extra.items() if n not in OWN_ATTRIBUTES}
     head: dict[str, Any] = {
+        **carried,
         "user_date": keys.user_date(message.user_id, message.timestamp_us),
         "user_id": message.user_id,
         "session_id": message.session_id,

@@ -18,7 +18,8 @@ class Message:
     """One message of a conversation.
 
     `message_id` names it for good: the same message sent twice stays one. `timestamp_us` is in
-    microseconds since the epoch (UTC), `expires_at` in seconds (None: never).
+    microseconds since the epoch (UTC), `expires_at` in seconds (None: never). `extra` are further
+    attributes of its item, which the memory carries along: known where the item was read whole.
     """
 
     user_id: str
@@ -31,6 +32,7 @@ class Message:
     tokens: int | None = None
     embedding_id: str | None = None
     expires_at: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def speaker(self) -> str:

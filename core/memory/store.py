@@ -17,7 +17,7 @@ from core.errors import ConditionFailedError, UsageError
 from core.memory import keys
 from core.memory.days import Days, in_order
 from core.memory.fetching import Fetching
-from core.memory.items import READ_ATTRIBUTES, StoredMessage, part_prefix, to_items
+from core.memory.items import READ_ATTRIBUTES, StoredMessage, extra_of, part_prefix, to_items
 from core.memory.model import Appended, Message, Messages, Placed, Preview, Previews, content_hash
 from core.memory.recent import RecentWrites
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
@@ -114,8 +114,12 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         """What this process wrote of a user a moment ago, each with its sort key."""
         return self._recent.placed(lambda m: m.user_id == user_id)
 
-    def replace(self, place: str, message: Message) -> Consumed:
+    def replace(
+        self, place: str, message: Message, *, carried: Mapping[str, Any] | None = None
+    ) -> Consumed:
         """Writes another content for the message at a sort key; its time and role stay.
+
+        So does what its item carries along, unless other attributes are given with `carried`.
 
         Raises:
             UsageError: the message can't be stored, or is not of this time.
@@ -123,8 +127,15 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         """
         if not place.startswith(f"{message.timestamp_us:016d}#{keys.encoded(message.role)}"):
             raise UsageError("A message keeps its time and role.", "Change its content only.")
-        stored = to_items(message)
-        consumed = self._table.batch_write(stored.parts) if stored.parts else NOTHING
+        place_key = {"user_date": keys.user_date(message.user_id, message.timestamp_us)}
+        place_key["timestamp_type"] = place
+        consumed = NOTHING
+        if carried is None:
+            got = self._table.get(place_key, consistent=True)
+            carried, consumed = extra_of(got.item or {}), got.consumed
+        stored = to_items(dataclasses.replace(message, extra=carried))
+        if stored.parts:
+            consumed += self._table.batch_write(stored.parts)
         head = {**stored.head, "timestamp_type": place}
         there = equals("message_id", message.message_id)
         written = self._table.put(head, condition=there)

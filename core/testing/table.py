@@ -110,11 +110,13 @@ class FakeTable:
             Consumed(cost.read_units, 0, 0, 1, 1, size),
         )
 
-    def batch_get(self, keys: Sequence[Key], *, attributes: Sequence[str] = ()) -> Page:
+    def batch_get(
+        self, keys: Sequence[Key], *, attributes: Sequence[str] = (), consistent: bool = False
+    ) -> Page:
         """The items that exist of these keys."""
         self._before_call("batch_get")
         self._refuse_twice(keys, BATCH_GET_KEYS)
-        gots = [self.get(key) for key in keys]
+        gots = [self.get(key, consistent=consistent) for key in keys]
         items = tuple(pick(got.item, attributes) for got in gots if got.item is not None)
         units = sum(got.consumed.read_units for got in gots)
         size = sum(capacity.item_size(encode_item(item)) for item in items)

@@ -46,6 +46,14 @@ class Budget:
         """Units a second at this moment; None where nothing holds it back."""
         return None if self._rate >= _FREE else self._rate
 
+    def limit(self, most: float | None) -> None:
+        """From now on `most` units a second; None: as many as the table gives."""
+        with self._lock:
+            self._grow(self._clock.monotonic())
+            self._most = most or _FREE
+            self._before_cut = min(self._before_cut, self._most)
+            self._rate = self._most if self.throttles == 0 else min(self._rate, self._most)
+
     def spend(self, units: float) -> None:
         """Notes what a request took, and waits until that is paid."""
         with self._lock:

@@ -31,11 +31,15 @@ _SAMPLE = 20
 
 @dataclass(frozen=True)
 class ScanPage:
-    """Items of a page, their sizes as they are billed for reads (bytes), and its read units."""
+    """Items of a page, their sizes as they are billed for reads (bytes), and its read units.
+
+    `after` is the key that the next page begins after (None: there is none).
+    """
 
     items: list[WireItem]
     bytes: int
     read_units: float
+    after: WireItem | None = None
 
 
 class Scanner:
@@ -62,8 +66,12 @@ class Scanner:
         self._item_bytes = float(_FIRST_ITEM_BYTES)
         self._item_values = float(_FIRST_ITEM_VALUES)
 
-    def pages(self, segment: int, segments: int) -> Iterator[ScanPage]:
+    def pages(
+        self, segment: int, segments: int, start: WireItem | None = None
+    ) -> Iterator[ScanPage]:
         """The pages of one segment; each is emptied when the next one is asked for.
+
+        The first one begins after the key `start`.
 
         Raises:
             NotFoundError: the table is not there (any more).
@@ -76,12 +84,15 @@ class Scanner:
             "Segment": segment,
             "TotalSegments": segments,
         }
+        if start is not None:
+            request["ExclusiveStartKey"] = start
         if self._metered:
             request["ReturnConsumedCapacity"] = "TOTAL"
         while True:
             asked = {**request, **self._limit()}
             answer = self._patience(partial(self._client.scan, **asked), self._clock.monotonic())
-            page, after = self._page(answer), answer.get("LastEvaluatedKey")
+            page = self._page(answer)
+            after = page.after
             del answer
             yield page
             # A page of many small attributes takes fifty times its size: never two at once.
@@ -113,7 +124,7 @@ class Scanner:
             if self._metered
             else page_units(sizes, consistent=self._consistent)
         )
-        return ScanPage(items, total, units)
+        return ScanPage(items, total, units, answer.get("LastEvaluatedKey"))
 
 
 def _values(item: WireItem) -> int:

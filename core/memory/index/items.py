@@ -80,6 +80,10 @@ class MessageItems:
             item["metadata"] = dict(message.metadata)
         if message.expires_at is not None:
             item["ttl"] = message.expires_at
+        if indexed.vector is None and indexed.kept is not None:
+            model, vector = indexed.kept
+            own = {"vector_compressed": pack(vector), "model": model, "dimensions": vector.size}
+            return {**item, **own}
         return {**item, **self.vector_attributes(indexed.vector)}
 
     def vector_attributes(self, vector: FloatArray | None) -> Item:

@@ -28,11 +28,15 @@ T = TypeVar("T", bound=Hashable)
 
 @dataclass(frozen=True, eq=False)
 class Indexed:
-    """A stored message, its sort key, and its vector (None: it could not be made)."""
+    """A stored message, its sort key, and its vector (None: it could not be made).
+
+    `kept` is one of another model, named: stored beside the text, compared with nothing.
+    """
 
     message: Message
     place: str
     vector: FloatArray | None = None
+    kept: tuple[str, FloatArray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
