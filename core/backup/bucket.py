@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError
 from core.aws.session import AwsClient
 from core.backup.folder import too_large
 from core.backup.place import Entry, checked_name
+from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import (
     AwsError,
     ConditionFailedError,
@@ -35,6 +36,11 @@ class _CutError(Exception):
     """A body ended before its length, or a conditional write met another: to be tried again."""
 
 
+def rereads(clock: Clock = SYSTEM_CLOCK) -> Retrier:
+    """Reads again what was cut; requests that fail are tried again by the client."""
+    return Retrier(RetryPolicy(), lambda error: isinstance(error, _CutError), clock=clock)
+
+
 class BucketPlace:
     """A prefix of a bucket. What is deleted or overwritten stays as an old version, where the
     bucket keeps those."""
@@ -52,10 +58,7 @@ class BucketPlace:
         self._bucket = bucket
         self._prefix = prefix
         self._where = where
-        # Requests are tried again by the client; this is for bodies that were cut.
-        self._retrier = retrier or Retrier(
-            RetryPolicy(), lambda error: isinstance(error, _CutError)
-        )
+        self._retrier = retrier or rereads()
 
     @property
     def url(self) -> str:

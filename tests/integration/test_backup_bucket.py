@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from core.aws.session import AwsSession
-from core.backup.bucket import CHUNK_BYTES, BucketPlace
+from core.backup.bucket import CHUNK_BYTES, BucketPlace, rereads
 from core.backup.catalog import list_sets
 from core.backup.lock import PlaceLock, Reading
 from core.backup.place import open_place
@@ -37,8 +37,10 @@ def place(settings: Settings, aws: AwsSession) -> Iterator[tuple[BucketPlace, Fa
     aws.client("s3").create_bucket(Bucket=name)
     with faulty(str(settings.endpoint_url)) as (url, faults):
         flags = {"endpoint_url": url, "project": settings.project}
-        session = AwsSession(load_settings(flags, environment={}).settings, clock=FakeClock())
-        found = BucketPlace(session.client("s3"), name, "p", session.where)
+        clock = FakeClock()
+        session = AwsSession(load_settings(flags, environment={}).settings, clock=clock)
+        retries = rereads(clock)
+        found = BucketPlace(session.client("s3"), name, "p", session.where, retries)
         found.put("large", BODY)
         yield found, faults
 
