@@ -36,6 +36,9 @@ _DYNAMODB_STORES = {
 }
 _ITEM_PARTS = ("items", "ItemCount", "TableSizeBytes")
 _CHUNK = 500
+# A vector index that is added to a table comes to stand in phases, as AWS's does; the package
+# makes believe that they take 12 seconds, which whoever tries it out would wait for in vain.
+_INDEXING_S = (0.3, 0.7)
 _Add = Callable[..., None]
 
 Change = list[Any]
@@ -85,6 +88,7 @@ class Emulator:
         self._responses = responses
         self._cloudformation = cloudformation
         self._dynamodb = dynamodb
+        dynamodb._VECTOR_ALLOCATION_SECONDS, dynamodb._VECTOR_BACKFILL_SECONDS = _INDEXING_S
         self._reads = QuickReads(dynamodb)
         self._by_id: dict[str, tuple[tuple[str, str, str], dict[str, Any]]] = {}
         guard_objects(s3)
