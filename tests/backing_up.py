@@ -1,7 +1,4 @@
-"""A backup in a process of its own, that kills itself at a write of a file where it is told to.
-
-python -m tests.backing_up ENDPOINT PROJECT FOLDER TABLE WRITE
-"""
+"""A backup for a process of its own, that kills itself at a write of a file where told to."""
 
 from __future__ import annotations
 
@@ -50,15 +47,10 @@ class DyingPlace(FolderPlace):
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
-    """Takes the backup."""
-    endpoint, project, folder, table, at = sys.argv[1:]
+def main(endpoint: str, project: str, folder: str, table: str, at: int | None) -> None:
+    """Takes the backup, prints its id; dies at a write where one is named."""
     flags = {"endpoint_url": endpoint, "project": project, "state_dir": folder}
     session = AwsSession(load_settings(flags, environment={}, folder=Path(folder)).settings)
-    place = DyingPlace(Path(folder) / "backups", int(at) if at != "never" else None)
+    place = DyingPlace(Path(folder) / "backups", at)
     taker = Taker(session, place, project, SYSTEM_CLOCK, new_id)
     sys.stdout.write(taker.take(Wish(tables=(table,)), About()).manifest.id)
-
-
-if __name__ == "__main__":
-    main()

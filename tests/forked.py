@@ -6,6 +6,7 @@ has; what it saves is the quarter of a second in which that one imports the same
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import sys
@@ -38,10 +39,19 @@ def begin(
     environment: Mapping[str, str] | None = None,
 ) -> ForkServerProcess:
     """A process that calls a function of a module with arguments; what it prints goes to files."""
+    _ready()
     about = (out or os.devnull, err or os.devnull, folder, environment)
     process = _CONTEXT.Process(target=_call, args=(function, arguments, *about))
     process.start()
     return process
+
+
+@functools.cache
+def _ready() -> None:
+    """Waits, the first time, until all is imported: how long a process takes is measured."""
+    process = _CONTEXT.Process(target=os.getpid)
+    process.start()
+    process.join()
 
 
 def ialctl(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,7 +133,3 @@ def main(endpoint_url: str, project: str, folder: str, backup: str) -> None:
     aws = AwsSession(load_settings(flags, environment={}, folder=Path(folder)).settings)
     bench = Bench(aws, "", FolderPlace(Path(folder) / "backups"), Path(folder))
     bench.restore(backup, max_wcu=None)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

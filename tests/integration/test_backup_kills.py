@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import shutil
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from core.backup.reading import items
 from core.backup.verifying import verify
 from core.clock import SYSTEM_CLOCK, system_random
 from core.settings import Settings
+from tests import backing_up, forked
 from tests.backups import plain_item
 from tests.restoring import Bench
 
@@ -34,23 +33,19 @@ class Killer:
         self._settings, self._bench = settings, bench
         self.place = FolderPlace(bench.folder / "backups")
 
-    def start(self, write: int | None = None) -> subprocess.Popen[bytes]:
+    def start(self, write: int | None = None) -> ForkServerProcess:
         """A backup in a process of its own, killed at a write where one is named."""
-        at = "never" if write is None else str(write)
-        about = [str(self._settings.endpoint_url), self._settings.project]
-        arguments = [*about, str(self._bench.folder), self._bench.table, at]
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.backing_up", *arguments],
-            cwd=Path(__file__).parents[2],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        about = (str(self._settings.endpoint_url), self._settings.project)
+        arguments = (*about, str(self._bench.folder), self._bench.table, write)
+        out, err = self._bench.folder / "taken.txt", self._bench.folder / "told.txt"
+        return forked.begin(backing_up.main, *arguments, out=out, err=err)
 
-    def finish(self, process: subprocess.Popen[bytes]) -> str | None:
+    def finish(self, process: ForkServerProcess) -> str | None:
         """The id of the backup it took; None where it was killed."""
-        out, told = process.communicate(timeout=120)
-        assert process.returncode in (0, -9), told.decode()
-        return out.decode() if process.returncode == 0 else None
+        process.join(120)
+        told = (self._bench.folder / "told.txt").read_text()
+        assert process.exitcode in (0, -9), told
+        return (self._bench.folder / "taken.txt").read_text() if process.exitcode == 0 else None
 
     def check(self) -> int:
         """Every set that is listed as valid is whole, and equal to the table; answers how many."""
@@ -119,10 +114,9 @@ def test_a_backup_killed_at_two_hundred_moments_goes_on(killer: Killer) -> None:
         if kill % 4 == 0:
             killer.clear()
         process = killer.start()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0.2, 1.0) * took_s)
+        process.join(rng.uniform(0.2, 1.0) * took_s)
         process.kill()
-        process.communicate()
+        process.join()
         killer.check()
         if kill % 4 == 3:
             assert killer.finish(killer.start()) is not None

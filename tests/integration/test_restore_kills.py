@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,18 @@ from core.aws.session import AwsSession
 from core.backup.folder import FolderPlace
 from core.errors import NotFoundError
 from core.settings import Settings
+from tests import forked, restoring
 from tests.backups import plain_item
 from tests.restoring import Bench
 
+TOLD = "told.txt"
 ITEMS = [plain_item(number, 300) for number in range(1500)]
 
 
-def child(settings: Settings, folder: Path, backup: str) -> subprocess.Popen[bytes]:
+def child(settings: Settings, folder: Path, backup: str) -> ForkServerProcess:
     """A restore in a process of its own."""
-    arguments = [str(settings.endpoint_url), settings.project, str(folder), backup]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.restoring", *arguments],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    arguments = (str(settings.endpoint_url), settings.project, str(folder), backup)
+    return forked.begin(restoring.main, *arguments, err=folder / TOLD)
 
 
 def kill_and_resume(
@@ -39,18 +35,17 @@ def kill_and_resume(
     target, client = f"{bench.table}-restored", bench.aws.client("dynamodb")
     began = time.monotonic()
     whole = child(settings, bench.folder, backup)
-    _, told = whole.communicate(timeout=120)
-    assert whole.returncode == 0, told.decode()
+    whole.join(120)
+    assert whole.exitcode == 0, (bench.folder / TOLD).read_text()
     took_s = time.monotonic() - began
     states: list[str] = []
     for _ in range(points):
         with contextlib.suppress(NotFoundError):
             client.delete_table(TableName=target)
         process = child(settings, bench.folder, backup)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0.2, 1.0) * took_s)
+        process.join(rng.uniform(0.2, 1.0) * took_s)
         process.kill()
-        process.communicate()
+        process.join()
         states.append(bench.plan(backup).tables[0].state)
         found = bench.restore(backup)
         assert found.comparison is not None
