@@ -17,6 +17,7 @@ from core.aws.lease import Owner
 from core.deploy.lock import file_lock
 from core.deploy.service import LOCK_FILE
 from core.testing.clock import FakeClock
+from tests import forked
 
 BAD = {
     "broken YAML": ("Resources:\n  A: [\n", 1, "line 3"),
@@ -44,17 +45,8 @@ class Tool:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("IAL", "AWS"))}
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Runs it without a terminal."""
-        return subprocess.run(
-            [*self.command, *arguments],
-            cwd=self.folder,
-            env={**self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        """Runs it without a terminal, forked."""
+        return forked.ialctl(arguments, self.folder, {**self.environment, **environment})
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Begins it and does not wait."""
