@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,30 +14,26 @@ from core.backup.folder import FolderPlace
 from core.backup.manifest import SET_FILE
 from core.backup.pruning import Policy, Pruner
 from core.clock import SYSTEM_CLOCK, new_id
+from tests import forked
 from tests.backup_sets import put_set
 
 IDS = [f"2026110{day}T120000Z-0000000{day}" for day in range(1, 6)]
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from core.backup.folder import FolderPlace
-from core.backup.pruning import Policy, Pruner
-from core.clock import SYSTEM_CLOCK, new_id
-
-left = int(sys.argv[2])
-
-def count(*arguments):
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
 # Every change of a folder is one of these.
-sys.addaudithook(lambda event, _: count() if event in EVENTS else None)
-EVENTS = {"os.rename", "os.remove", "os.link", "os.rmdir", "os.mkdir"}
-Pruner(FolderPlace(Path(sys.argv[1]), "backups"), SYSTEM_CLOCK, new_id).prune(Policy(last=1))
-EVENTS = set()
-"""
+CHANGES = frozenset({"os.rename", "os.remove", "os.link", "os.rmdir", "os.mkdir"})
+
+
+def prune(folder: Path, changes: int) -> None:
+    """Prunes in a process of its own, that kills itself after so many changes of the folder."""
+    left = iter(range(changes))
+    pruning = True
+
+    def count(event: str, _: object) -> None:
+        if pruning and event in CHANGES and next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    Pruner(FolderPlace(folder, "backups"), SYSTEM_CLOCK, new_id).prune(Policy(last=1))
+    pruning = False
 
 
 def lay_out(folder: Path) -> FolderPlace:
@@ -69,15 +66,15 @@ def test_killed_anywhere_it_leaves_whole_backups(tmp_path: Path, step: int) -> N
     for changes in range(0, 500, step):
         folder = tmp_path / str(changes)
         place = lay_out(folder)
-        code = subprocess.run(
-            [sys.executable, "-c", KILLED, str(folder), str(changes)], timeout=60, check=False
-        ).returncode
+        process = forked.begin(prune, folder, changes)
+        process.join(60)
+        assert process.exitcode in (0, -signal.SIGKILL)
         check_whole(place)
         Pruner(place, SYSTEM_CLOCK, new_id).prune(Policy(last=1))
         assert list(place.folders()) == [IDS[-1]]
         check_whole(place)
         assert not [path for path in folder.rglob("*.tmp") if path.parent != folder]
-        if code == 0:
+        if process.exitcode == 0:
             assert changes > 30
             return
     pytest.fail("no run came to its end")
