@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.loaders
+import botocore.session
 import hypothesis
 import pytest
 
@@ -21,6 +23,15 @@ hypothesis.settings.load_profile("untimed")
 
 ENDPOINT_VARIABLE = "IAL_TEST_ENDPOINT_URL"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models() -> Iterator[None]:
+    """botocore reads its descriptions of the services once, not at every test's first request."""
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda _: loader)
+        yield
 
 
 @pytest.fixture(scope="session")
