@@ -20,6 +20,9 @@ from tests.cli.memory_cli import MemoryCli
 from tests.tables import delete_table
 from tests.waiting import until
 
+# Five batches: the first has its checkpoint while the others are still to come.
+MANY = 2000
+
 
 @pytest.fixture
 def cli(settings: Settings, aws: AwsSession, capsys: pytest.CaptureFixture[str]) -> MemoryCli:
@@ -207,7 +210,7 @@ def test_an_ended_import_goes_on(
 ) -> None:
     """Stopped or killed in the middle: the next run adds what is missing, and doubles nothing."""
     file = tmp_path / "chat.jsonl"
-    file.write_text("".join(map(line, range(4000))))
+    file.write_text("".join(map(line, range(MANY))))
     process = _start(cli, file)
     _wait_for_checkpoint(cli)
     process.send_signal(sent)
@@ -216,12 +219,12 @@ def test_an_ended_import_goes_on(
     if sent != signal.SIGKILL:
         assert b"Run the same command again" in err
     before = len(stored(cli.settings))
-    assert 0 < before < 4000
+    assert 0 < before < MANY
     answer = cli("import", file, "--user", "u", "--json").json
     assert answer["resumed"] > 0
-    assert answer["imported"] == 4000 - before
-    assert answer["imported"] + answer["already"] == 4000
-    assert sorted(stored(cli.settings)) == sorted(f"text {n}" for n in range(4000))
+    assert answer["imported"] == MANY - before
+    assert answer["imported"] + answer["already"] == MANY
+    assert sorted(stored(cli.settings)) == sorted(f"text {n}" for n in range(MANY))
 
 
 def test_a_checkpoint_of_an_emptied_table_stands_for_nothing(
@@ -229,7 +232,7 @@ def test_a_checkpoint_of_an_emptied_table_stands_for_nothing(
 ) -> None:
     """Where the data are gone, the import begins anew although a checkpoint says otherwise."""
     file = tmp_path / "chat.jsonl"
-    file.write_text("".join(map(line, range(4000))))
+    file.write_text("".join(map(line, range(MANY))))
     process = _start(cli, file)
     _wait_for_checkpoint(cli)
     process.kill()
@@ -238,4 +241,4 @@ def test_a_checkpoint_of_an_emptied_table_stands_for_nothing(
     delete_table(aws, f"{cli.settings.project}-conversation-embeddings")
     cli.deploy(aws)
     answer = cli("import", file, "--user", "u", "--json").json
-    assert (answer["imported"], answer["resumed"]) == (4000, 0)
+    assert (answer["imported"], answer["resumed"]) == (MANY, 0)
