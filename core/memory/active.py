@@ -15,7 +15,7 @@ from core.errors import IalError, NotFoundError
 ENGINES = ("legacy", "dual", "optimized")
 DEFAULT_ENGINE = "optimized"
 ENGINE_KEY = {"pk": {"S": "engine"}, "sk": {"S": "active"}}
-REFRESH_S = 30.0
+REFRESH_S = 5.0
 """A process learns of another engine so many seconds later at most."""
 _WAIT_S = 2.0
 # Longer than any client's retries: a process forked in the middle has no thread that would end it.

@@ -1,0 +1,322 @@
+"""A migration's steps, each a call of its own that can be killed and made again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.aws.lease import Lease, this_run
+from core.aws.session import AwsSession
+from core.clock import Clock, Ids
+from core.errors import DifferenceError, NotFoundError, UsageError
+from core.memory.active import ENGINE_KEY
+from core.migration.failures import DeadLetters
+from core.migration.gate import with_budgets
+from core.migration.journal import NAME, Control, Going, Journal, Mark, State
+from core.migration.merging import Engine
+from core.migration.running import CLOSE_S, Observe, Run, Tools
+from core.migration.wiring import Options, Wiring, missing
+from core.settings import Settings
+from core.transfer.streams import StreamPosition
+
+NOTICE_S = 15.0
+"""So long both tables are written after a switch: engines notice it within ten seconds."""
+SOAK_S = 7 * 86_400.0
+VERIFIED_S = 24 * 3600.0
+"""A verification older than this says too little of what a switch would find."""
+
+Outcome = Literal["done", "nothing to do"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a migration stands, as anybody may ask. `engine` None: none is noted."""
+
+    state: State | None
+    engine: str | None
+    marks: tuple[Mark, ...] = ()
+    control: Control = field(default_factory=Control)
+    going: Going | None = None
+    failed: int = 0
+
+
+class Migrator:
+    """Migrates one project. Every call raises `TargetError`s and `ThrottledError` of the target."""
+
+    def __init__(
+        self,
+        session: AwsSession,
+        settings: Settings,
+        clock: Clock,
+        ids: Ids,
+        options: Options | None = None,
+        *,
+        observe: Observe = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`observe` is told how it goes every two seconds; `stop` is asked whether to stop."""
+        self._session, self._settings, self._clock, self._ids = session, settings, clock, ids
+        self._options = options or Options()
+        self._observe, self._stop = observe, stop
+
+    def status(self) -> Status:
+        """Where the migration stands; changes nothing."""
+        with self._wired() as wiring:
+            return self._status(wiring, Journal(wiring.operations))
+
+    def tell(self, change: Callable[[Control], Control]) -> Control:
+        """Tells a migration, wherever it runs: to pause, to go on, or its budgets."""
+        with self._wired() as wiring:
+            return Journal(wiring.operations).tell(change)
+
+    def run(self, *, restart: bool = False) -> Outcome:
+        """Copies all that is not copied, following what changes, until both are level.
+
+        With `restart` it begins anew; what stands is compared, and written where it differs.
+
+        Raises:
+            LockHeldError: another migration goes on.
+            UsageError: it was begun with other settings, or following lost its place.
+            DifferenceError: more items could not be moved than are allowed.
+            InterruptedRunError: somebody asked to stop; the same call goes on from there.
+        """
+        with self._held() as tools:
+            state = tools.journal.state()
+            if state is not None and state.status in ("cut_over", "cleaned") and not restart:
+                return "nothing to do"
+            if state is None or restart or state.status in ("rolled_back", "cleaned"):
+                state = self._begin(tools, state)
+            self._check_fingerprint(tools, state)
+            self._take_budgets(tools)
+            run = self._run(tools, state, leading=self._leading(tools), both=self._is_live(tools))
+            left = [mark for mark in tools.journal.marks(state.segments) if not mark.done]
+            before = run.follower.done.forward
+            run.copy()
+            run.catch_up()
+            if state.status == "copying":
+                copied = dataclasses.replace(state, status="copied", copied_s=self._clock.time())
+                tools.journal.save_state(copied)
+            tools.journal.save_going(run.going())
+            self._observe(run.going())
+            moved = run.follower.done.forward > before
+            return "done" if left or moved else "nothing to do"
+
+    def follow(self, seconds: float | None = None) -> None:
+        """Applies what changes, for so long or until it is stopped; None: until it is stopped.
+
+        Raises:
+            UsageError: there is no migration to follow, or following lost its place.
+        """
+        with self._held() as tools:
+            state = self._standing(tools, ("copied", "cut_over", "rolled_back"))
+            run = self._run(
+                tools, state, leading=self._leading(tools), both=self._flows_both_ways(tools, state)
+            )
+            self._take_budgets(tools)
+            run.follow(seconds)
+            run.catch_up()
+
+    def cut_over(self) -> Outcome:
+        """Makes the optimized engine the active one, and follows on until all have noticed.
+
+        Raises:
+            DifferenceError: it was not verified, lately and without a difference.
+        """
+        with self._held() as tools:
+            state = self._standing(tools, ("copied", "cut_over"))
+            if state.status == "cut_over" and self._noticed(state.cut_over_s):
+                return "nothing to do"
+            if state.status == "copied":
+                state = self._switch(tools, state)
+            run = self._run(tools, state, leading="optimized", both=True)
+            run.follow(max(0.0, NOTICE_S - (self._clock.time() - (state.cut_over_s or 0.0))))
+            run.catch_up()
+            return "done"
+
+    def roll_back(self) -> Outcome:
+        """Makes the legacy engine the active one again, with all that was written since.
+
+        Raises:
+            UsageError: there was no cut-over, or following lost its place.
+        """
+        with self._held() as tools:
+            state = self._standing(tools, ("cut_over", "rolled_back"))
+            if state.status == "rolled_back" and self._noticed(state.rolled_back_s):
+                return "nothing to do"
+            if state.status == "cut_over":
+                self._run(tools, state, leading="optimized", both=True).catch_up()
+                state = dataclasses.replace(
+                    state, status="rolled_back", rolled_back_s=self._clock.time()
+                )
+                tools.journal.switch(state, "legacy", ("optimized", "legacy", "dual", ""))
+            run = self._run(tools, state, leading="legacy", both=True)
+            run.follow(max(0.0, NOTICE_S - (self._clock.time() - (state.rolled_back_s or 0.0))))
+            run.catch_up()
+            return "done"
+
+    def _switch(self, tools: Tools, state: State) -> State:
+        self.check_verified(state)
+        tools.failures.check()
+        if not self._is_live(tools):
+            # What the copy wrote there is none of an engine's business: only what comes now.
+            begin = tools.wiring.stream("optimized").position()
+            self._run(tools, state, leading="legacy", both=False).catch_up()
+            tools.journal.save_positions({"optimized": begin})
+        over = dataclasses.replace(
+            state, status="cut_over", cut_over_s=self._clock.time(), rolled_back_s=None
+        )
+        tools.journal.switch(over, "optimized", ("legacy", "dual", "optimized", ""))
+        return over
+
+    def check_verified(self, state: State) -> None:
+        """Whether what was copied was found equal, and lately.
+
+        Raises:
+            DifferenceError: it was not.
+        """
+        age_s = None if state.verified_s is None else self._clock.time() - state.verified_s
+        if age_s is not None and age_s <= VERIFIED_S:
+            return
+        raise DifferenceError(
+            "What was copied was not verified yet."
+            if age_s is None
+            else f"What was copied was last verified {age_s / 3600:.0f} hours ago.",
+            "Verify it: `ialctl migrate verify`.",
+        )
+
+    def _begin(self, tools: Tools, before: State | None) -> State:
+        """Notes where the streams stand, before anything is copied, and that it has begun."""
+        wiring = tools.wiring
+        fingerprint = wiring.fingerprint()
+        if before is not None:
+            tools.journal.forget_copy(max(before.segments, wiring.options.segments))
+        for side in ("legacy", "optimized"):
+            wiring.turn_on_stream(side)
+        positions = {side: wiring.stream(side).position() for side in ("legacy", "optimized")}
+        tools.journal.save_positions(positions)
+        state = State("copying", fingerprint, wiring.options.segments, self._clock.time())
+        if self._noted_engine(tools) is None and self._is_empty(wiring):
+            tools.journal.switch(state, "legacy", ("",))
+        else:
+            tools.journal.save_state(state)
+        return state
+
+    def _is_empty(self, wiring: Wiring) -> bool:
+        client = self._session.client("dynamodb")
+        found = client.scan(TableName=wiring.names["optimized"], Limit=1)["Items"]
+        return not found
+
+    def _check_fingerprint(self, tools: Tools, state: State) -> None:
+        now = tools.wiring.fingerprint()
+        other = [
+            f"{name}: {was}, now {now[name]}"
+            for name, was in state.fingerprint.items()
+            if now.get(name, was) != was
+        ]
+        if other:
+            raise UsageError(
+                f"The migration was begun with other settings ({'; '.join(other)}).",
+                "Set them as they were, or begin anew: `ialctl migrate run --restart`.",
+            )
+
+    def _take_budgets(self, tools: Tools) -> None:
+        options = self._options
+        if options.max_rcu is None and options.max_wcu is None:
+            return
+        tools.journal.tell(lambda c: with_budgets(c, options.max_rcu, options.max_wcu))
+
+    def _run(self, tools: Tools, state: State, *, leading: Engine, both: bool) -> Run:
+        sides = ("legacy", "optimized") if both else ("legacy",)
+        positions = {side: self._position(tools, side) for side in sides}
+        return Run(tools, state, positions, leading=leading, both=both)
+
+    def _position(self, tools: Tools, side: str) -> StreamPosition:
+        found = tools.journal.position(side)
+        if found is None:
+            raise UsageError(
+                f"Nobody noted where the stream of the {side} table was left.",
+                "Copy anew what is there by now: `ialctl migrate run --restart`.",
+            )
+        return found
+
+    def _standing(self, tools: Tools, statuses: tuple[str, ...]) -> State:
+        state = tools.journal.state()
+        if state is not None and state.status in statuses:
+            return state
+        cures = {
+            None: "Begin one: `ialctl migrate run`.",
+            "copying": "Let it end: `ialctl migrate run`.",
+            "copied": "Cut over first: `ialctl migrate cutover`.",
+            "rolled_back": "Copy what is missing, and verify it: `ialctl migrate run`.",
+            "cleaned": "It is over: the legacy table is gone.",
+        }
+        status = None if state is None else state.status
+        said = "There is no migration" if state is None else f"The migration is '{status}'"
+        raise UsageError(f"{said}; this step does not come now.", cures.get(status))
+
+    def _noticed(self, at_s: float | None) -> bool:
+        return at_s is not None and self._clock.time() - at_s > NOTICE_S + CLOSE_S
+
+    def _noted_engine(self, tools: Tools) -> str | None:
+        key = {name: value["S"] for name, value in ENGINE_KEY.items()}
+        found = tools.wiring.operations.get(key, consistent=True).item
+        return None if found is None else str(found.get("engine"))
+
+    def _is_live(self, tools: Tools) -> bool:
+        """Whether engines write the optimized tables already."""
+        return self._noted_engine(tools) != "legacy"
+
+    def _leading(self, tools: Tools) -> Engine:
+        return "legacy" if self._noted_engine(tools) in ("legacy", "dual") else "optimized"
+
+    def _flows_both_ways(self, tools: Tools, state: State) -> bool:
+        return state.status == "cut_over" or self._is_live(tools)
+
+    def _status(self, wiring: Wiring, journal: Journal) -> Status:
+        try:
+            state = journal.state()
+        except NotFoundError as error:
+            raise missing(wiring.names["operations"], "optimized") from error
+        key = {name: value["S"] for name, value in ENGINE_KEY.items()}
+        noted = wiring.operations.get(key, consistent=True).item
+        engine = None if noted is None else str(noted.get("engine"))
+        marks = tuple(journal.marks(state.segments)) if state else ()
+        failed = sum(1 for _ in journal.failures())
+        return Status(state, engine, marks, journal.control(), journal.going(), failed)
+
+    @contextmanager
+    def _wired(self) -> Iterator[Wiring]:
+        with Wiring(
+            self._session, self._settings, self._clock, self._options, self._stop
+        ) as wiring:
+            yield wiring
+
+    @contextmanager
+    def _held(self) -> Iterator[Tools]:
+        """Holds the lease while the block runs.
+
+        Raises:
+            LockHeldError: another migration goes on.
+        """
+        with self._wired() as wiring:
+            owner = this_run(self._ids())
+            lease = Lease(
+                self._session.client("dynamodb"),
+                wiring.names["operations"],
+                owner,
+                self._clock,
+                NAME,
+            )
+            if not lease.acquire():
+                raise missing(wiring.names["operations"], "optimized")
+            try:
+                journal = Journal(wiring.operations, owner.run)
+                failures = DeadLetters(
+                    journal, self._options.dead_letters, self._options.max_failed
+                )
+                yield Tools(wiring, journal, lease, failures, self._stop, self._observe)
+            finally:
+                lease.release()

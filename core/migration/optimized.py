@@ -1,0 +1,310 @@
+"""The optimized tables as a migration writes them: heads, parts, vectors and the index."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.aws.codec import WireItem, encode_item
+from core.aws.requests import equals
+from core.aws.table import batches
+from core.errors import ConditionFailedError
+from core.memory.index.rows import Indexed
+from core.memory.items import from_item, part_prefix
+from core.memory.keys import parts_partition
+from core.memory.model import Message
+from core.memory.parts import Parts
+from core.migration.transform import Mapped, head_digest, places_of
+
+INLINE = "inline-"
+"""What the model's name of an inline vector begins with that is not of the model in use."""
+_AT_ONCE = 100
+_TRIES = 3
+
+
+class Insert(Protocol):
+    """Inserts items where nothing stands; answers those at whose key something does."""
+
+    def __call__(self, items: Sequence[WireItem]) -> Sequence[WireItem]:
+        """Inserts them."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A message as it stands: its key, its id, its digest, and its head."""
+
+    user_date: str
+    place: str
+    message_id: str
+    digest: bytes
+    head: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Partition key and sort key."""
+        return self.user_date, self.place
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which messages are looked for: ids of one user's, and the times and roles to look at."""
+
+    user_id: str
+    ids: frozenset[str]
+    times: frozenset[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What came of messages to be copied: newly written, found equal, and found otherwise."""
+
+    new: tuple[tuple[Mapped, str], ...]
+    equal: tuple[tuple[Mapped, str], ...]
+    other: tuple[Mapped, ...]
+
+
+class OptimizedSide:
+    """Reads and writes messages of the optimized tables. Thread-safe; raises as `Table` does."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        insert: Insert,
+        *,
+        embed: bool = False,
+        remake: bool = False,
+        spend: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """With `embed` what has no vector gets one; with `remake` inline ones are not used.
+
+        `spend` is told the write units of all that `insert` does not write.
+        """
+        self._parts = parts
+        self._table = parts.tables.history
+        self._insert = insert
+        self._embed = embed
+        self._remake = remake
+        self._spend = spend
+
+    def copy(self, messages: Sequence[Mapped]) -> Copied:
+        """Writes messages where nothing stands; the index is still to be told.
+
+        Of those that found something, the very same message is told from anything else.
+        """
+        # Parts first: a head stands for complete ones.
+        for one in messages:
+            if one.stored.parts:
+                self._write_parts(one)
+        by_key: dict[tuple[str, str], Mapped] = {}
+        crowded: list[Mapped] = []
+        heads: list[WireItem] = []
+        for one in messages:
+            day, place = _first_place(one)
+            if (day, place) in by_key:
+                crowded.append(one)
+                continue
+            by_key[day, place] = one
+            heads.append(encode_item({**one.stored.head, "timestamp_type": place}))
+        taken = {(i["user_date"]["S"], i["timestamp_type"]["S"]) for i in self._insert(heads)}
+        new = tuple((one, key[1]) for key, one in by_key.items() if key not in taken)
+        met = [by_key[key] for key in taken] + crowded
+        standing = self.standing([_wanted(one) for one in met]) if met else {}
+        equal: list[tuple[Mapped, str]] = []
+        other: list[Mapped] = []
+        for one in met:
+            there = standing.get((one.message.user_id, one.message.message_id), [])
+            if len(there) == 1 and there[0].digest == one.digest:
+                equal.append((one, there[0].place))
+            else:
+                other.append(one)
+        return Copied(new, tuple(equal), tuple(other))
+
+    def index(self, copied: Iterable[tuple[Mapped, str]]) -> None:
+        """Puts messages into the index, each with its inline vector if it is of use."""
+        by_user: dict[str, list[Indexed]] = {}
+        for one, place in copied:
+            by_user.setdefault(one.message.user_id, []).append(self._indexed(one, place))
+        for user_id, indexed in by_user.items():
+            if self._embed:
+                indexed = self._with_vectors(indexed)
+            consumed = self._parts.writer.add(user_id, indexed)
+            consumed += self._parts.writer.seal(user_id)
+            self._parts.invalidate(user_id)
+            self._spend(consumed.write_units)
+
+    def standing(self, wanted: Sequence[Wanted]) -> dict[tuple[str, str], list[Standing]]:
+        """What stands of messages at any of their places, by user and message id."""
+        keys: dict[tuple[str, str], None] = {}
+        for one in wanted:
+            for message_id in one.ids:
+                for timestamp_us, role in one.times:
+                    day, places = places_of(one.user_id, timestamp_us, role, message_id)
+                    keys |= dict.fromkeys((day, place) for place in places)
+        ids = {(one.user_id, message_id) for one in wanted for message_id in one.ids}
+        found: dict[tuple[str, str], list[Standing]] = {}
+        for some in batches(list(keys), _AT_ONCE):
+            asked = [{"user_date": day, "timestamp_type": place} for day, place in some]
+            for head in self._table.batch_get(asked, consistent=True).items:
+                who = (str(head.get("user_id")), str(head.get("message_id")))
+                if who in ids and not self._expired(head):
+                    found.setdefault(who, []).append(_standing(head))
+        return found
+
+    def bring(self, one: Mapped, standing: Sequence[Standing], *, thorough: bool) -> bool:
+        """Makes the message stand once, as it is; answers whether anything was written.
+
+        With `thorough` it is indexed again even if it stood as it is: whoever wrote it may have
+        been killed before the index was told.
+        """
+        day, places = _places(one)
+        right = [s for s in standing if s.user_date == day and s.place in places]
+        kept = right[0] if right else None
+        wrong = [s for s in standing if s is not kept]
+        same = kept is not None and kept.digest == one.digest
+        if not same or thorough:
+            place = kept.place if same and kept else self._write(one, kept)
+            self.index([(one, place)])
+        self.remove(one.message.user_id, wrong, in_favour_of=one)
+        return not same or bool(wrong)
+
+    def remove(
+        self, user_id: str, standing: Sequence[Standing], in_favour_of: Mapped | None = None
+    ) -> None:
+        """Deletes messages: from the index first, their heads last, so that it can be repeated."""
+        if not standing:
+            return
+        places = [one.place for one in standing]
+        consumed = self._parts.writer.remove(user_id, places)
+        consumed += self._parts.items.delete(user_id, places)
+        for one in standing:
+            mine = equals("message_id", one.message_id)
+            key = {"user_date": one.user_date, "timestamp_type": one.place}
+            try:
+                consumed += self._table.delete(key, mine).consumed
+            except ConditionFailedError:
+                continue  # somebody else's message stands there by now, or none
+            if in_favour_of is None or not _share_parts(one, in_favour_of):
+                consumed += self._drop_parts(one.head)
+        gone = {one.message_id for one in standing}
+        self._parts.store.forget(lambda m: m.user_id == user_id and m.message_id in gone)
+        self._parts.invalidate(user_id)
+        self._spend(consumed.write_units)
+
+    def message(self, standing: Standing) -> Message | None:
+        """The whole message that stands; None where its parts are gone by now.
+
+        Raises:
+            DamagedError: its content can't be put together.
+        """
+        if "content_parts" not in standing.head:
+            return from_item(standing.head)
+        read = self._parts.store.read_places(standing.head["user_id"], [standing.place])
+        for _, found in read.items:
+            return from_item({**standing.head, "content": found.content})
+        return None
+
+    def _write(self, one: Mapped, kept: Standing | None) -> str:
+        message = one.message
+        if kept is not None:
+            try:
+                consumed = self._parts.store.replace(kept.place, message, carried=message.extra)
+            except ConditionFailedError:
+                kept = None  # it was deleted a moment ago
+            else:
+                self._spend(consumed.write_units)
+                return kept.place
+        for _ in range(_TRIES):
+            consumed, place = self._append(one)
+            self._spend(consumed.write_units)
+            if place is not None:
+                return place
+        raise ConditionFailedError(
+            f"The message '{message.message_id:.60}' finds every key of its time and role taken.",
+            "Look at that user's messages: `ialctl validate`.",
+        )
+
+    def _append(self, one: Mapped) -> tuple[Any, str | None]:
+        if one.stored.parts:
+            self._write_parts(one)
+        consumed = None
+        for place in _places(one)[1]:
+            put = self._table.put_new({**one.stored.head, "timestamp_type": place})
+            consumed = put.consumed if consumed is None else consumed + put.consumed
+            if put.new or (put.existing and _same(put.existing, one)):
+                return consumed, place
+        return consumed, None
+
+    def _write_parts(self, one: Mapped) -> None:
+        note = {**(one.stored.note or {}), "noted_at": int(self._parts.clock.time())}
+        consumed = self._table.put(note).consumed
+        self._spend((consumed + self._table.batch_write(one.stored.parts)).write_units)
+
+    def _drop_parts(self, head: Mapping[str, Any]) -> Any:
+        partition = parts_partition(head["user_id"], head["message_id"])
+        numbers = range(int(head.get("content_parts", 0)))
+        gone = [
+            {"user_date": partition, "timestamp_type": f"{part_prefix(head)}{number:06d}"}
+            for number in numbers
+        ]
+        return self._table.batch_write((), gone)
+
+    def _indexed(self, one: Mapped, place: str) -> Indexed:
+        vector = None if self._remake else one.vector
+        if vector is None or vector.size == self._parts.embedder.dimensions:
+            return Indexed(one.message, place, vector)
+        return Indexed(one.message, place, kept=(f"{INLINE}{vector.size}", vector))
+
+    def _with_vectors(self, indexed: list[Indexed]) -> list[Indexed]:
+        bare = [one for one in indexed if one.vector is None]
+        made = iter(self._parts.saver.embed([one.message for one in bare]).vectors)
+        return [
+            one if one.vector is not None else dataclasses.replace(one, vector=next(made))
+            for one in indexed
+        ]
+
+    def _expired(self, head: Mapping[str, Any]) -> bool:
+        ttl = head.get("ttl")
+        return ttl is not None and int(ttl) <= self._parts.clock.time()
+
+
+def wanted_of(messages: Iterable[Message]) -> Wanted:
+    """Where any of these versions of one message may stand."""
+    found = list(messages)
+    return Wanted(
+        found[0].user_id,
+        frozenset(m.message_id for m in found),
+        frozenset((m.timestamp_us, m.role) for m in found),
+    )
+
+
+def _wanted(one: Mapped) -> Wanted:
+    return wanted_of([one.message])
+
+
+def _places(one: Mapped) -> tuple[str, list[str]]:
+    m = one.message
+    return places_of(m.user_id, m.timestamp_us, m.role, m.message_id)
+
+
+def _first_place(one: Mapped) -> tuple[str, str]:
+    day, places = _places(one)
+    return day, places[0]
+
+
+def _share_parts(standing: Standing, one: Mapped) -> bool:
+    """Whether the parts of both are the same items: those of one id and content."""
+    own = (one.message.message_id, one.stored.head["content_hash"])
+    return (standing.message_id, standing.head.get("content_hash")) == own
+
+
+def _same(head: Mapping[str, Any], one: Mapped) -> bool:
+    """Whether it is this message's own first try."""
+    own = (one.message.user_id, one.message.message_id)
+    return (head.get("user_id"), head.get("message_id")) == own
+
+
+def _standing(head: Mapping[str, Any]) -> Standing:
+    day, place = str(head["user_date"]), str(head["timestamp_type"])
+    return Standing(day, place, str(head["message_id"]), head_digest(encode_item(head)), head)
