@@ -39,6 +39,8 @@ _CHUNK = 500
 # A vector index that is added to a table comes to stand in phases, as AWS's does; the package
 # makes believe that they take 12 seconds, which whoever tries it out would wait for in vain.
 _INDEXING_S = (0.3, 0.7)
+# The same for its imports and exports, a second each: they are in progress first, then done.
+_TRANSFER_S = 0.4
 _Add = Callable[..., None]
 
 Change = list[Any]
@@ -89,6 +91,7 @@ class Emulator:
         self._cloudformation = cloudformation
         self._dynamodb = dynamodb
         dynamodb._VECTOR_ALLOCATION_SECONDS, dynamodb._VECTOR_BACKFILL_SECONDS = _INDEXING_S
+        dynamodb._IMPORT_COMPLETE_AFTER_SEC = dynamodb._EXPORT_COMPLETE_AFTER_SEC = _TRANSFER_S
         self._reads = QuickReads(dynamodb)
         self._by_id: dict[str, tuple[tuple[str, str, str], dict[str, Any]]] = {}
         guard_objects(s3)
