@@ -22,6 +22,7 @@ from ialctl.commands import (
     start,
     status,
     stop,
+    validate,
 )
 
 HELP = "A conversation memory for LLM agents on DynamoDB: deploy it, feed it, ask it."
@@ -39,7 +40,7 @@ def build_app() -> typer.Typer:
     add_common_options(app, HELP)
     modules = (
         *(archive, backup, config, context_, destroy, drift, eval_, export, forget, import_, index),
-        *(plan, restore, start, status, stop),
+        *(plan, restore, start, status, stop, validate),
     )
     for module in modules:
         module.register(app)

@@ -1,0 +1,163 @@
+"""Strong reads of what stands this moment: messages, vectors, rows, parts. Thread-safe."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.aws.capacity import Consumed
+from core.aws.requests import Key, KeyRange, Query
+from core.aws.table import Table, query_pages
+from core.memory import keys
+from core.memory.chunks import user_chunk
+from core.memory.index.partition import IndexPartition, Read, partition_of, terms_key
+from core.memory.items import part_prefix, places_of_note
+from core.memory.scope import time_of_place
+from core.transfer.budget import Budget
+from core.validation.reading import (
+    HASH_CHARS,
+    HeadSeen,
+    NoteSeen,
+    content_trouble,
+    inflate,
+    message_id_of,
+    read_history,
+    summaries_agree,
+)
+from core.validation.reading_vectors import (
+    Row,
+    VectorSeen,
+    place_is_sound,
+    read_embeddings,
+    rows_of_block,
+)
+
+Item = Mapping[str, Any]
+
+
+class Looker:
+    """Reads strongly, and pays for it from the budget. Raises what `Table` raises."""
+
+    def __init__(self, history: Table, embeddings: Table, budget: Budget) -> None:
+        self.history, self.embeddings = history, embeddings
+        self._budget = budget
+        self._lock = threading.Lock()
+        self.units = 0.0
+
+    def item(self, source: str, partition: str, sort: str) -> Item | None:
+        """An item of the table that a ledger calls `source`."""
+        table = self.history if source == "history" else self.embeddings
+        return self._get(table, dict(zip(table.schema.keys, (partition, sort), strict=True)))
+
+    def head(self, user: str, place: str) -> Item | None:
+        """The message at a sort key, on its day; None where no message can stand there."""
+        if not place_is_sound(place):
+            return None
+        return self._get(self.history, head_key(user, place))
+
+    def vector(self, user: str, place: str) -> Item | None:
+        """The vector and text of a message, where they belong."""
+        key = {"user_chunk": user_chunk(user, place), "embedding_id": place}
+        return self._get(self.embeddings, key)
+
+    def head_seen(self, user: str, place: str) -> HeadSeen | None:
+        """As `head`, looked at."""
+        item = self.head(user, place)
+        seen = None if item is None else read_history(item)
+        return seen if isinstance(seen, HeadSeen) else None
+
+    def vector_seen(self, user: str, place: str) -> VectorSeen | None:
+        """As `vector`, looked at."""
+        item = self.vector(user, place)
+        seen = None if item is None else read_embeddings(item)
+        return seen if isinstance(seen, VectorSeen) else None
+
+    def runs(self, user: str) -> Read:
+        """All of a user's index."""
+        read = IndexPartition(self.embeddings).read_exactly(user)
+        self._spend(read.consumed)
+        return read
+
+    def rows(self, user: str, now_s: float) -> dict[str, Row]:
+        """What a user's index shows, by place."""
+        shown: dict[str, Row] = {}
+        for run in self.runs(user).runs:
+            for row in rows_of_block(run.block, run.key):
+                if row.removed or 0 < row.ttl <= now_s:
+                    shown.pop(row.place, None)
+                else:
+                    shown[row.place] = row
+        return shown
+
+    def lacks_terms(self, user: str, run: str) -> bool:
+        """Whether a segment stands whose words are missing."""
+        partition = partition_of(user)
+        segment = self.item("embeddings", partition, run)
+        if segment is None or "terms" in segment:
+            return False
+        return self.item("embeddings", partition, terms_key(run)) is None
+
+    def content_kind(self, head: Item) -> str | None:
+        """What is wrong with a content in parts: its kind, or None."""
+        content = self.whole(head)
+        if content is None:
+            return "content_lost"
+        trouble = content_trouble(head, content)
+        return trouble or (None if summaries_agree(head, content) else "wrong_summary")
+
+    def whole(self, head: Item) -> str | None:
+        """The content of a message in parts; None where it can't be put together."""
+        partition = keys.parts_partition(head["user_id"], message_id_of(head))
+        parts = self.query(partition, part_prefix(head))
+        held = [part.get("part") for part in parts]
+        if len(held) != head["content_parts"]:
+            return None
+        whole = [part for part in held if isinstance(part, bytes)]
+        return inflate(b"".join(whole)) if len(whole) == len(held) else None
+
+    def notes(self, user: str, message_id: str, digest: str) -> list[tuple[NoteSeen, Item]]:
+        """The notes of the parts of one content."""
+        items = self.query(keys.notes_partition(user))
+        seen = [(read_history(item), item) for item in items]
+        return [
+            (note, item)
+            for note, item in seen
+            if isinstance(note, NoteSeen)
+            and (note.message_id, note.digest[:HASH_CHARS]) == (message_id, digest)
+        ]
+
+    def stands_by(self, user: str, note: Item) -> bool:
+        """Whether something stands where a note's message may, under its id or damaged."""
+        for place in places_of_note(note):
+            item = self.head(user, place)
+            if (
+                item is not None
+                and item.get("message_id", note["message_id"]) == note["message_id"]
+            ):
+                return True
+        return False
+
+    def query(self, partition: str, prefix: str | None = None) -> Sequence[Item]:
+        """A partition of the history, or what of it begins with `prefix`."""
+        key_range = KeyRange() if prefix is None else KeyRange(prefix=prefix)
+        found: list[Item] = []
+        for page in query_pages(self.history, Query(partition, key_range, consistent=True)):
+            self._spend(page.consumed)
+            found += page.items
+        return found
+
+    def _get(self, table: Table, key: Key) -> Item | None:
+        got = table.get(key, consistent=True)
+        self._spend(got.consumed)
+        return got.item
+
+    def _spend(self, consumed: Consumed) -> None:
+        with self._lock:
+            self.units += consumed.read_units
+        self._budget.spend(consumed.read_units)
+
+
+def head_key(user: str, place: str) -> dict[str, str]:
+    """Where the message of a sound sort key stands."""
+    return {"user_date": keys.user_date(user, time_of_place(place)), "timestamp_type": place}
