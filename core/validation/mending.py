@@ -65,17 +65,22 @@ class Mender:
             gone = [place for place, between in found.items() if between.kinds & GONE]
             if gone:
                 self.consumed += self._parts.writer.remove(user, gone)
-            self._remake(user, {p: b for p, b in found.items() if _is_to_be_remade(b)})
+            self._remake(user, {p: b for p, b in found.items() if _is_to_be_remade(b, now_s)})
             for place, between in found.items():
-                self._vector(user, place, between)
+                self._vector(user, place, between, now_s)
 
-    def _vector(self, user: str, place: str, between: Between) -> None:
+    def _vector(self, user: str, place: str, between: Between, now_s: float) -> None:
         head, item = between.head, between.item
         if item is None:
             return
-        if head is None and (item.kinds & BROKEN or "vector_without_message" in between.kinds):
+        kinds = item.kinds | between.kinds
+        if head is None:
+            if kinds & (BROKEN | {"vector_without_message"}):
+                self._drop(self._looker.vector(user, place))
+        elif 0 < head.ttl <= now_s and kinds & (BROKEN | AGAIN):
+            # Of an expired message nothing is made again.
             self._drop(self._looker.vector(user, place))
-        elif between.kinds & DIFFERING and not _is_to_be_remade(between):
+        elif kinds & DIFFERING and not _is_to_be_remade(between, now_s):
             self._correct(user, place)
 
     def _correct(self, user: str, place: str) -> None:
@@ -151,9 +156,9 @@ class Mender:
         return {row.place for row in seen.rows} if isinstance(seen, RunSeen) else set()
 
 
-def _is_to_be_remade(between: Between) -> bool:
+def _is_to_be_remade(between: Between, now_s: float) -> bool:
     head, item, row = between.head, between.item, between.row
-    if head is None or head.about is None:
+    if head is None or head.about is None or 0 < head.ttl <= now_s:
         return False
     broken = item is not None and bool(item.kinds & BROKEN)
     late = "expiry_disagrees" in between.kinds and row is not None and row.ttl != head.ttl
