@@ -68,6 +68,18 @@ class DeadLetters:
             failed=len(self),
         )
 
+    def keep_removed(self, item: WireItem) -> None:
+        """Writes down an item that is about to be removed; counts as no failure.
+
+        Raises:
+            StorageError: the file can't be written.
+        """
+        user, place = (str(item.get(n, {}).get("S", "")) for n in ("user_id", "timestamp_type"))
+        with self._lock:
+            self._append(
+                Failure(user, place, "removed: the legacy table has none", "removed"), item
+            )
+
     def _append(self, failure: Failure, item: WireItem) -> None:
         if self._path is None:
             return

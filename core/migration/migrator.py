@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from core.aws.lease import Lease, this_run
 from core.aws.session import AwsSession
 from core.clock import Clock, Ids
-from core.errors import DifferenceError, NotFoundError, UsageError
+from core.errors import (
+    DifferenceError,
+    InterruptedRunError,
+    LockHeldError,
+    NotFoundError,
+    UsageError,
+)
 from core.memory.active import ENGINE_KEY
+from core.memory.opening import open_legacy_engine
 from core.migration.failures import DeadLetters
 from core.migration.gate import with_budgets
 from core.migration.journal import NAME, Control, Going, Journal, Mark, State
 from core.migration.merging import Engine
 from core.migration.running import CLOSE_S, Observe, Run, Tools
+from core.migration.sampling import Sampler
+from core.migration.verifying import Verification, Verifier
 from core.migration.wiring import Options, Wiring, missing
 from core.settings import Settings
 from core.transfer.streams import StreamPosition
 
+SAMPLE_USERS = 200
+_POLL_S = 0.2
 NOTICE_S = 15.0
 """So long both tables are written after a switch: engines notice it within ten seconds."""
 SOAK_S = 7 * 86_400.0
@@ -157,6 +170,86 @@ class Migrator:
             run.catch_up()
             return "done"
 
+    def verify(
+        self, *, sample: int | None = SAMPLE_USERS, repair: bool = False, folder: Path
+    ) -> Verification:
+        """Compares both sides; of `sample` users (None: all) also what engines would be told.
+
+        Where another run follows at the time, this one only looks. What does not fit into memory
+        goes to `folder`.
+
+        Raises:
+            UsageError: there is nothing to verify yet.
+            LockHeldError: `repair` is asked for while another run goes on.
+        """
+        try:
+            with self._held() as tools:
+                return self._verify(tools, sample=sample, repair=repair, folder=folder)
+        except LockHeldError:
+            if repair:
+                raise
+        with self._wired() as wiring:
+            return self._look_on(wiring, sample=sample, folder=folder)
+
+    def _verify(
+        self, tools: Tools, *, sample: int | None, repair: bool, folder: Path
+    ) -> Verification:
+        state = self._standing(tools, ("copied", "cut_over", "rolled_back"))
+        leading, live = self._leading(tools), self._is_live(tools)
+        run = self._run(tools, state, leading=leading, both=self._flows_both_ways(tools, state))
+        verifier = Verifier(
+            tools.wiring,
+            self._sampler(tools.wiring, run.keep),
+            folder,
+            run.beside,
+            run.catch_up,
+            leading,
+            tools.failures.keep_removed,
+        )
+        # Born in the optimized tables before there was a cut-over: nobody promised to copy them.
+        found = verifier.verify(
+            sample=sample, repair=repair, live=live and state.status != "cut_over"
+        )
+        when = self._clock.time() if found.equal else None
+        tools.journal.save_state(dataclasses.replace(state, verified_s=when))
+        tools.observe(run.going())
+        return found
+
+    def _look_on(self, wiring: Wiring, *, sample: int | None, folder: Path) -> Verification:
+        """As `_verify`, beside a run that follows."""
+        journal = Journal(wiring.operations)
+        state = journal.state()
+        if state is None or state.status == "copying":
+            raise UsageError(
+                "There is nothing to verify yet: the copy goes on.", "Wait until it has ended."
+            )
+
+        def catch_up() -> None:
+            begun_s = self._clock.time()
+            while (position := journal.position("legacy")) and position.since_s < begun_s:
+                if self._stop():
+                    raise InterruptedRunError("Interrupted.", "Run the same command again.")
+                self._clock.sleep(_POLL_S)
+
+        def beside(tasks: Sequence[Callable[[], None]]) -> None:
+            with ThreadPoolExecutor(self._options.workers) as pool:
+                for future in [pool.submit(task) for task in tasks]:
+                    future.result()
+
+        engine = self._noted(wiring)
+        leading: Engine = "legacy" if engine in ("legacy", "dual") else "optimized"
+        verifier = Verifier(
+            wiring, self._sampler(wiring, lambda: None), folder, beside, catch_up, leading
+        )
+        live = engine != "legacy" and state.status != "cut_over"
+        return verifier.verify(sample=sample, repair=False, live=live)
+
+    def _sampler(self, wiring: Wiring, keep: Callable[[], None]) -> Sampler:
+        legacy = open_legacy_engine(
+            self._session, self._settings.project, wiring.parts.embedder, self._clock
+        )
+        return Sampler(wiring.parts, legacy, self._clock, keep)
+
     def _switch(self, tools: Tools, state: State) -> State:
         self.check_verified(state)
         tools.failures.check()
@@ -261,8 +354,11 @@ class Migrator:
         return at_s is not None and self._clock.time() - at_s > NOTICE_S + CLOSE_S
 
     def _noted_engine(self, tools: Tools) -> str | None:
+        return self._noted(tools.wiring)
+
+    def _noted(self, wiring: Wiring) -> str | None:
         key = {name: value["S"] for name, value in ENGINE_KEY.items()}
-        found = tools.wiring.operations.get(key, consistent=True).item
+        found = wiring.operations.get(key, consistent=True).item
         return None if found is None else str(found.get("engine"))
 
     def _is_live(self, tools: Tools) -> bool:
@@ -280,9 +376,7 @@ class Migrator:
             state = journal.state()
         except NotFoundError as error:
             raise missing(wiring.names["operations"], "optimized") from error
-        key = {name: value["S"] for name, value in ENGINE_KEY.items()}
-        noted = wiring.operations.get(key, consistent=True).item
-        engine = None if noted is None else str(noted.get("engine"))
+        engine = self._noted(wiring)
         marks = tuple(journal.marks(state.segments)) if state else ()
         failed = sum(1 for _ in journal.failures())
         return Status(state, engine, marks, journal.control(), journal.going(), failed)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from core.aws.capacity import NOTHING
 from core.aws.codec import WireItem, encode_item
 from core.aws.requests import equals
 from core.aws.table import batches
@@ -21,6 +23,8 @@ from core.migration.transform import Mapped, head_digest, places_of
 INLINE = "inline-"
 """What the model's name of an inline vector begins with that is not of the model in use."""
 _AT_ONCE = 100
+# Whoever wrote another key than the memory's own indexed nothing by it.
+_PLACE = re.compile(r"[0-9]{16}#")
 _TRIES = 3
 
 
@@ -152,6 +156,12 @@ class OptimizedSide:
                     found.setdefault(who, []).append(_standing(head))
         return found
 
+    def at(self, keys: Iterable[tuple[str, str]]) -> list[Standing]:
+        """What stands at these keys, whatever it is."""
+        asked = [{"user_date": day, "timestamp_type": place} for day, place in keys]
+        found = self._table.batch_get(asked, consistent=True).items if asked else ()
+        return [_standing(head) for head in found if "message_id" in head]
+
     def bring(self, one: Mapped, standing: Sequence[Standing], *, thorough: bool) -> bool:
         """Makes the message stand once, as it is; answers whether anything was written.
 
@@ -163,21 +173,30 @@ class OptimizedSide:
         kept = right[0] if right else None
         wrong = [s for s in standing if s is not kept]
         same = kept is not None and kept.digest == one.digest
+        place = kept.place if same and kept else self._write(one, kept)
         if not same or thorough:
-            place = kept.place if same and kept else self._write(one, kept)
             self.index([(one, place)])
-        self.remove(one.message.user_id, wrong, in_favour_of=one)
+        self.remove(one.message.user_id, wrong, in_favour_of=(one, place))
         return not same or bool(wrong)
 
     def remove(
-        self, user_id: str, standing: Sequence[Standing], in_favour_of: Mapped | None = None
+        self,
+        user_id: str,
+        standing: Sequence[Standing],
+        in_favour_of: tuple[Mapped, str] | None = None,
     ) -> None:
-        """Deletes messages: from the index first, their heads last, so that it can be repeated."""
+        """Deletes messages: from the index first, their heads last, so that it can be repeated.
+
+        The index and the parts of one that stays are left, `in_favour_of` it and its place.
+        """
         if not standing:
             return
-        places = [one.place for one in standing]
-        consumed = self._parts.writer.remove(user_id, places)
-        consumed += self._parts.items.delete(user_id, places)
+        kept = in_favour_of[1] if in_favour_of else None
+        places = sorted({one.place for one in standing if _PLACE.match(one.place)} - {kept})
+        consumed = NOTHING
+        if places:
+            consumed = self._parts.writer.remove(user_id, places)
+            consumed += self._parts.items.delete(user_id, places)
         for one in standing:
             mine = equals("message_id", one.message_id)
             key = {"user_date": one.user_date, "timestamp_type": one.place}
@@ -185,7 +204,7 @@ class OptimizedSide:
                 consumed += self._table.delete(key, mine).consumed
             except ConditionFailedError:
                 continue  # somebody else's message stands there by now, or none
-            if in_favour_of is None or not _share_parts(one, in_favour_of):
+            if in_favour_of is None or not _share_parts(one, in_favour_of[0]):
                 consumed += self._drop_parts(one.head)
         gone = {one.message_id for one in standing}
         self._parts.store.forget(lambda m: m.user_id == user_id and m.message_id in gone)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from core.aws.lease import Lease
 from core.errors import InterruptedRunError
@@ -57,7 +58,8 @@ class Run:
         wiring = tools.wiring
         self._clock = wiring.clock
         sides = ("legacy", "optimized") if both else ("legacy",)
-        feeds: Mapping[str, Feed] = {side: wiring.stream(side, self._stopped) for side in sides}
+        feeds: Mapping[str, Feed] = {side: wiring.stream(side) for side in sides}
+        wiring.ask_while_waiting = self._stopped
         self._crossing = Crossing()
         self.follower = Follower(
             wiring.legacy,
@@ -82,6 +84,12 @@ class Run:
         self._begun_seen = sum(mark.seen for mark in tools.journal.marks(state.segments))
         self._what = "following"
 
+    def beside(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Runs tasks side by side, following meanwhile; raises what one of them raised."""
+        self._what = "verifying"
+        with ThreadPoolExecutor(self._tools.wiring.options.workers) as pool:
+            self._follow_during([pool.submit(self._guarded, task) for task in tasks])
+
     def copy(self) -> None:
         """Copies every segment that is left, following meanwhile.
 
@@ -96,18 +104,9 @@ class Run:
                 todo.put(mark.number)
         workers = self._tools.wiring.options.workers
         with ThreadPoolExecutor(workers, thread_name_prefix="copy") as pool:
-            copying = [pool.submit(self._copy, todo) for _ in range(workers)]
-            try:
-                while not all(future.done() for future in copying):
-                    self._follow_once()
-            except BaseException as error:
-                self._gate.fail(error)
-                raise
-            finally:
-                failed = [e for future in copying if (e := future.exception()) is not None]
-        # What went wrong comes before those that were ended by it.
-        for first in sorted(failed, key=lambda e: isinstance(e, InterruptedRunError)):
-            raise first
+            self._follow_during(
+                [pool.submit(self._guarded, partial(self._copy, todo)) for _ in range(workers)]
+            )
 
     def catch_up(self) -> None:
         """Follows until all that changed before this call is applied."""
@@ -134,28 +133,51 @@ class Run:
             self._clock,
             self._state.segments,
         )
+        while True:
+            try:
+                number = todo.get_nowait()
+            except queue.Empty:
+                return
+            for _ in copier.steps(number):
+                self._gate.pass_through()
+
+    def _guarded(self, task: Callable[[], None]) -> None:
         try:
-            while True:
-                for _ in copier.steps(todo.get_nowait()):
-                    self._gate.pass_through()
-        except queue.Empty:
-            return
+            task()
         except BaseException as error:
             self._gate.fail(error)
             raise
 
+    def _follow_during(self, running: Sequence[Future[None]]) -> None:
+        try:
+            while not all(future.done() for future in running):
+                self._follow_once()
+        except BaseException as error:
+            self._gate.fail(error)
+            self._raise_first(running)
+            raise
+        self._raise_first(running)
+
+    def _raise_first(self, running: Sequence[Future[None]]) -> None:
+        """Raises what went wrong by itself, and not that others were ended by it."""
+        failed = [error for future in running if (error := future.exception()) is not None]
+        for error in failed:
+            if not isinstance(error, InterruptedRunError):
+                raise error
+
     def _follow_once(self) -> None:
         for step in self.follower.steps():
-            self._keep()
+            self.keep()
             if step == "busy":
                 self._crossing.wait(_BUSY_S)
 
     def _stopped(self) -> bool:
         # A stream that waits for its next second asks this: time to tell, and to keep the lease.
-        self._keep()
+        self.keep()
         return False
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """Keeps the lease, tells how it goes, and ends who was asked to stop."""
         self._gate.check()
         self._tools.lease.keep()
         now = self._clock.monotonic()

@@ -69,7 +69,9 @@ class Wiring(AbstractContextManager["Wiring"]):
         stop: Stop = lambda: False,
     ) -> None:
         project = settings.project
-        self.session, self.clock, self.options, self._stop = session, clock, options, stop
+        self.session, self.clock, self.options = session, clock, options
+        self.ask_while_waiting = stop
+        self._streams: dict[str, Stream] = {}
         self.names = {
             "legacy": legacy_history_schema(project).name,
             "optimized": history_schema(project).name,
@@ -105,15 +107,18 @@ class Wiring(AbstractContextManager["Wiring"]):
         self._pool.shutdown()
         self.parts.close()
 
-    def stream(self, side: str, stop: Stop | None = None) -> Stream:
-        """The stream of a side.
+    def stream(self, side: str) -> Stream:
+        """The stream of a side, the same at every call: it knows where it was a moment ago.
 
         Raises:
             UsageError: it is off.
         """
-        return Stream(
-            self.session, self._stream_arn(side), self.clock, stop or self._stop, anew=_ANEW
-        )
+        if side not in self._streams:
+            arn = self._stream_arn(side)
+            self._streams[side] = Stream(
+                self.session, arn, self.clock, lambda: self.ask_while_waiting(), anew=_ANEW
+            )
+        return self._streams[side]
 
     def about(self, side: str) -> Mapping[str, Any] | None:
         """A side's table, described; None where there is none."""

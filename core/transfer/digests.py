@@ -49,14 +49,15 @@ class Differences:
         """Whether the two are equal, but for what is excused."""
         return not (self.missing or self.extra or self.different)
 
-    def __add__(self, other: Differences) -> Differences:
+    def plus(self, other: Differences, samples: int) -> Differences:
+        """Both, with so many keys of each kind at most."""
         return Differences(
             self.missing + other.missing,
             self.extra + other.extra,
             self.different + other.different,
-            (self.missing_keys + other.missing_keys)[:SAMPLES],
-            (self.extra_keys + other.extra_keys)[:SAMPLES],
-            (self.different_keys + other.different_keys)[:SAMPLES],
+            (self.missing_keys + other.missing_keys)[:samples],
+            (self.extra_keys + other.extra_keys)[:samples],
+            (self.different_keys + other.different_keys)[:samples],
             self.excused + other.excused,
         )
 
@@ -136,15 +137,19 @@ class Digests:
         self._buffered = 0
 
 
-def compare(expected: Digests, found: Digests) -> Differences:
-    """What `found` lacks, has beside, and has otherwise; of a key added twice the last counts."""
+def compare(expected: Digests, found: Digests, samples: int = SAMPLES) -> Differences:
+    """What `found` lacks, has beside, and has otherwise; of a key added twice the last counts.
+
+    Of each kind the first `samples` keys are told.
+    """
     total = Differences()
     for number in range(_HEAPS):
-        total += _compared(expected.heap(number), found.heap(number))
+        one = _compared(expected.heap(number), found.heap(number), samples)
+        total = total.plus(one, samples)
     return total
 
 
-def _compared(expected: _Records, found: _Records) -> Differences:
+def _compared(expected: _Records, found: _Records, samples: int) -> Differences:
     both = np.concatenate([expected, found])
     if not len(both):
         return Differences()
@@ -165,8 +170,12 @@ def _compared(expected: _Records, found: _Records) -> Differences:
     extra = both[~paired & (origin == 1)]
     different = both[:-1][same & unlike]
     return Differences(
-        *(len(missing), len(extra), len(different)),
-        *(_samples(missing), _samples(extra), _samples(different)),
+        len(missing),
+        len(extra),
+        len(different),
+        _samples(missing, samples),
+        _samples(extra, samples),
+        _samples(different, samples),
         len(absent) - len(missing),
     )
 
@@ -179,8 +188,8 @@ def _same_key(records: _Records) -> npt.NDArray[np.bool_]:
     return same
 
 
-def _samples(records: _Records) -> tuple[bytes, ...]:
-    return tuple(_key(record) for record in records[:SAMPLES])
+def _samples(records: _Records, samples: int) -> tuple[bytes, ...]:
+    return tuple(_key(record) for record in records[:samples])
 
 
 def _key(record: Any) -> bytes:
