@@ -38,6 +38,9 @@ _ORDER = """
 CREATE INDEX heads_order ON heads (user, place);
 CREATE INDEX items_order ON items (user, place);
 CREATE INDEX rows_order ON rows (user, place);
+CREATE INDEX messages_order ON heads (user, message);
+CREATE INDEX terms_order ON terms (user, run);
+CREATE INDEX large_order ON large (user, message, digest);
 CREATE TABLE shown AS SELECT user, place, max(run) AS run, removed, session, ttl
     FROM rows GROUP BY user, place;
 DELETE FROM shown WHERE removed OR (ttl > 0 AND ttl <= :now);

@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from core.errors import UsageError
@@ -106,10 +107,17 @@ def text_hash(beginning: str, characters: int) -> int:
     return hash63(beginning, str(characters))
 
 
+@lru_cache(maxsize=4096)
 def key_user(name: str) -> str | None:
     """The user whom a partition's name begins with; None where nobody is encoded so."""
     user = keys.decoded(name)
-    return user if user and keys.encoded(user) == name else None
+    if keys.encoded(user) != name:
+        return None
+    try:
+        keys.check_user(user)
+    except UsageError:
+        return None
+    return user
 
 
 def read_history(item: Mapping[str, Any]) -> HistorySeen:
@@ -146,8 +154,8 @@ def _note(user: str, place: str, item: Mapping[str, Any]) -> NoteSeen | Odd:
 
 
 def _part(user: str, message: str, place: str, item: Mapping[str, Any]) -> PartSeen | Odd:
-    message_id = key_user(message)  # encoded as users are
-    if message_id is None or not _PART.fullmatch(place):
+    message_id = keys.decoded(message)
+    if keys.encoded(message_id) != message or not _PART.fullmatch(place):
         return Odd("unknown_item")
     if not isinstance(item.get("part"), bytes):
         return Odd("wrong_type")
@@ -266,11 +274,11 @@ def _wrong_types(item: Mapping[str, Any]) -> set[str]:
         all(isinstance(item.get(n), str) and item[n] for n in ("user_id", "session_id", "role"))
         and type(item.get("timestamp")) is int
         and 0 <= item["timestamp"] <= keys.LATEST_US
-        and isinstance(item.get("message_id", ""), str)
+        and isinstance(item.get("message_id") or "", str)
         and (digest is None or (isinstance(digest, str) and bool(_DIGEST.fullmatch(digest))))
-        and ("ttl" not in item or is_seconds(item["ttl"]))
-        and type(item.get("tokens", 0)) in (int, float)
-        and isinstance(item.get("metadata", {}), dict)
+        and (item.get("ttl") is None or is_seconds(item["ttl"]))
+        and type(item.get("tokens") or 0) in (int, float)
+        and isinstance(item.get("metadata") or {}, dict)
         and isinstance(item.get("content", ""), str)
     )
     return set() if well else {"wrong_type"}

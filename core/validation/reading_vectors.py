@@ -187,8 +187,8 @@ def _is_typed(item: Mapping[str, Any]) -> bool:
     return (
         all(isinstance(item.get(name), str) for name in texts)
         and all(type(item.get(name)) is int for name in ("timestamp", "characters"))
-        and ("ttl" not in item or is_seconds(item["ttl"]))
-        and isinstance(item.get("metadata", {}), dict)
+        and (item.get("ttl") is None or is_seconds(item["ttl"]))
+        and isinstance(item.get("metadata") or {}, dict)
     )
 
 

@@ -12,6 +12,7 @@ from itertools import groupby
 from core.clock import Clock
 from core.errors import InterruptedRunError
 from core.memory.items import part_prefix
+from core.memory.keys import decoded
 from core.memory.orphans import YOUNG_S
 from core.memory.parts import Parts
 from core.transfer.patience import Stop
@@ -99,7 +100,7 @@ class Repairer:
         history = self._looker.history
         for mark in self._each("orphaned_parts"):
             user, _, rest = mark.partition.partition("#parts#")
-            names = (key_user(user) or "", key_user(rest) or "", mark.sort.rstrip("#"))
+            names = (decoded(user), decoded(rest), mark.sort.rstrip("#"))
             if not self._are_orphaned(names):
                 continue
             prefix = part_prefix({"content_hash": names[2]})

@@ -270,12 +270,12 @@ def test_parts_that_nobody_needs_are_removed_after_an_hour(memory: Memory, head:
 
 def test_items_that_are_none_of_the_memorys(memory: Memory, head: Head) -> None:
     """They are named, and nothing is done to them."""
-    strange = [
+    strange: list[Head] = [
         {"user_date": "nonsense", "timestamp_type": "x"},
         {"user_date": "a%#2026-01-01", "timestamp_type": "x", "timestamp": 5},
         {"user_date": "ada#parts", "timestamp_type": "x"},
     ]
-    others = [
+    others: list[Head] = [
         {"user_chunk": "ada", "embedding_id": "x"},
         {"user_chunk": partition_of("ada"), "embedding_id": "Z#1"},
     ]
