@@ -97,7 +97,7 @@ def legacy_items(
         change = _CHANGES[(number // users + number) % len(_CHANGES)]
         change(item, rng, number)
         if number < large:
-            item["content"] = " ".join(rng.choice(_WORDS) for _ in range(_LARGE_CHARS // 6))
+            item["content"] = " ".join(rng.choices(_WORDS, k=_LARGE_CHARS // 4))[:_LARGE_CHARS]
         if number >= items - unmappable:
             item["role"] = "r" * 100
         yield encode_item({name: value for name, value in item.items() if value is not None})
