@@ -6,7 +6,7 @@ it first and indexes it then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -29,7 +29,8 @@ from core.validation.reading_vectors import Row, VectorSeen, place_is_sound, rea
 
 SETTLE_S = 2.0
 """Between two looks: who was between two writes has made the second one by then."""
-_AT_ONCE = 256
+_AT_ONCE = 64
+_PLACES = 64
 _WORKERS = 8
 _OF_ROWS = frozenset({"row_without_message", "row_disagrees", "expired_indexed"})
 
@@ -65,38 +66,37 @@ class Confirmer:
 
             over(self._ledger.suspected(), self._by_itself)
             over(self._ledger.lost_terms(), self._terms)
-            self._between(over)
+            self._between(over, self._ledger.suspects(int(self._clock.time())), self._noted)
             if self._ledger.has_again():
                 self._clock.sleep(settle_s)
-                self._second(over)
+                self._between(over, self._ledger.again(), _marks)
             over(
                 self._ledger.unneeded_parts(),
                 lambda parts: self._parts(*parts, all_heads=all_heads),
             )
 
-    def _between(self, over: Callable[..., None]) -> None:
-        """The first look at what tables say of each other: what is wrong still is noted."""
+    def _between(
+        self,
+        over: Callable[..., None],
+        suspects: Iterator[tuple[str, str]],
+        tell: Callable[[str, Mapping[str, Between]], list[Mark]],
+    ) -> None:
+        """Looks at what tables say of each other, user by user."""
         now_s = self._clock.time()
-        for user, places in groupby(self._ledger.suspects(int(now_s)), key=lambda s: s[0]):
+        for user, pairs in groupby(suspects, key=lambda pair: pair[0]):
             rows = self._looker.rows(user, now_s)
 
-            def look(place: str, user: str = user, rows: dict[str, Row] = rows) -> list[Mark]:
-                if look_between(self._looker, user, place, rows, now_s).kinds:
-                    self._ledger.add("again", [(user, place)])
-                return []
+            def look(
+                places: list[str], user: str = user, rows: Mapping[str, Row] = rows
+            ) -> list[Mark]:
+                return tell(user, look_between(self._looker, user, places, rows, now_s))
 
-            over((place for _, place in places), look)
+            over(batched((place for _, place in pairs), _PLACES), look)
 
-    def _second(self, over: Callable[..., None]) -> None:
-        now_s = self._clock.time()
-        for user, places in groupby(self._ledger.again(), key=lambda s: s[0]):
-            rows = self._looker.rows(user, now_s)
-
-            def look(place: str, user: str = user, rows: dict[str, Row] = rows) -> list[Mark]:
-                seen = look_between(self._looker, user, place, rows, now_s)
-                return [mark_of(kind, user, place) for kind in sorted(seen.kinds)]
-
-            over((place for _, place in places), look)
+    def _noted(self, user: str, found: Mapping[str, Between]) -> list[Mark]:
+        """After the first look: what is wrong still is to be looked at again."""
+        self._ledger.add("again", [(user, place) for place, b in found.items() if b.kinds])
+        return []
 
     def _by_itself(self, mark: Mark) -> list[Mark]:
         item = self._looker.item(mark.source, mark.partition, mark.sort)
@@ -152,14 +152,21 @@ class Between:
 
 
 def look_between(
-    looker: Looker, user: str, place: str, rows: dict[str, Row], now_s: float
-) -> Between:
-    """What stands of a message; `rows` is what the user's index shows."""
-    row = rows.get(place)
-    item = looker.vector_seen(user, place)
+    looker: Looker, user: str, places: Sequence[str], rows: Mapping[str, Row], now_s: float
+) -> dict[str, Between]:
+    """What stands of messages, by place; `rows` is what the user's index shows."""
+    items = looker.vectors_seen(user, places)
     # Last: a message that was deleted meanwhile went after its vector and its row.
-    head = looker.head_seen(user, place)
-    return Between(head, item, row, disagreements(head, item, row, now_s))
+    heads = looker.heads_seen(user, places)
+    found = {}
+    for place in places:
+        head, item, row = heads.get(place), items.get(place), rows.get(place)
+        found[place] = Between(head, item, row, disagreements(head, item, row, now_s))
+    return found
+
+
+def _marks(user: str, found: Mapping[str, Between]) -> list[Mark]:
+    return [mark_of(kind, user, p) for p, between in found.items() for kind in between.kinds]
 
 
 def kind_of_parts(

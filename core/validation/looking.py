@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.aws.capacity import Consumed
@@ -34,6 +35,8 @@ from core.validation.reading_vectors import (
 )
 
 Item = Mapping[str, Any]
+_DENSE = 3
+"""From so many items of a partition on, a range of it is read in place of each by itself."""
 
 
 class Looker:
@@ -67,11 +70,18 @@ class Looker:
         seen = None if item is None else read_history(item)
         return seen if isinstance(seen, HeadSeen) else None
 
-    def vector_seen(self, user: str, place: str) -> VectorSeen | None:
-        """As `vector`, looked at."""
-        item = self.vector(user, place)
-        seen = None if item is None else read_embeddings(item)
-        return seen if isinstance(seen, VectorSeen) else None
+    def vectors_seen(self, user: str, places: Sequence[str]) -> dict[str, VectorSeen]:
+        """The vectors and texts of messages, where they belong, looked at."""
+        keys_ = [(user_chunk(user, place), place) for place in places]
+        seen = {i["embedding_id"]: read_embeddings(i) for i in self._some(self.embeddings, keys_)}
+        return {place: v for place, v in seen.items() if isinstance(v, VectorSeen)}
+
+    def heads_seen(self, user: str, places: Sequence[str]) -> dict[str, HeadSeen]:
+        """The messages at sort keys, on their days, looked at."""
+        sound = [head_key(user, place) for place in places if place_is_sound(place)]
+        keys_ = [(key["user_date"], key["timestamp_type"]) for key in sound]
+        seen = {i["timestamp_type"]: read_history(i) for i in self._some(self.history, keys_)}
+        return {place: h for place, h in seen.items() if isinstance(h, HeadSeen)}
 
     def runs(self, user: str) -> Read:
         """All of a user's index."""
@@ -146,6 +156,31 @@ class Looker:
             self._spend(page.consumed)
             found += page.items
         return found
+
+    def _some(self, table: Table, wanted: Iterable[tuple[str, str]]) -> Iterator[Item]:
+        """Items by partition and sort key; many of one partition are read as a range.
+
+        A range is read no further than twice what is wanted of it.
+        """
+        by_partition: defaultdict[str, list[str]] = defaultdict(list)
+        for partition, sort in wanted:
+            by_partition[partition].append(sort)
+        hash_key, sort_key = table.schema.keys
+        for partition, sorts in by_partition.items():
+            left = set(sorts)
+            if len(sorts) >= _DENSE:
+                bounds = KeyRange(min(sorts), max(sorts))
+                query = Query(partition, bounds, limit=2 * len(sorts), consistent=True)
+                page = table.query(query)
+                self._spend(page.consumed)
+                yield from (item for item in page.items if item[sort_key] in left)
+                if page.next_key is None:
+                    continue
+                left = {sort for sort in left if sort > str(page.next_key[sort_key])}
+            for sort in sorted(left):
+                item = self._get(table, {hash_key: partition, sort_key: sort})
+                if item is not None:
+                    yield item
 
     def _get(self, table: Table, key: Key) -> Item | None:
         got = table.get(key, consistent=True)

@@ -61,7 +61,7 @@ class Mender:
         now_s = self._clock.time()
         rows = self._looker.rows(user, now_s)
         for some in batches(places, _AT_ONCE):
-            found = {place: look_between(self._looker, user, place, rows, now_s) for place in some}
+            found = look_between(self._looker, user, some, rows, now_s)
             gone = [place for place, between in found.items() if between.kinds & GONE]
             if gone:
                 self.consumed += self._parts.writer.remove(user, gone)
