@@ -197,9 +197,11 @@ class ItemProgress(LiveProgress):
         with self._lock:
             if told.stage == "reading":
                 self._read[told.table] = max(told.items, self._read.get(told.table, 0))
-            self._show(
-                sum(self._read.values()), f"{told.stage} · {told.read_units:,.0f} read units"
-            )
+            done = sum(self._read.values())
+            if self._total is not None:
+                # What a table says of its number of items is some hours old.
+                self._total = max(self._total, done)
+            self._show(done, f"{told.stage} · {told.read_units:,.0f} read units")
 
     def _counted(self) -> Any:
         from rich.progress import MofNCompleteColumn
@@ -264,12 +266,13 @@ def _opened_parts(context: AppContext) -> Parts:
 
 
 def _show_plan(context: AppContext, found: Validation) -> None:
-    context.output.note("This will be put right:")
+    from core.validation.kinds import REPAIR
+
+    context.output.note("A repair does this:")
     for finding in found.violations:
         if finding.about.repaired:
-            context.output.note(
-                f"  {finding.count:,} {finding.kind.replace('_', ' ')}: {finding.about.cure}"
-            )
+            cure = finding.about.cure.removeprefix(f"{REPAIR} ")
+            context.output.note(f"  {finding.count:,} {finding.kind.replace('_', ' ')}: {cure}")
 
 
 def _data(found: Validation) -> dict[str, Any]:

@@ -111,7 +111,12 @@ class Mender:
         if embedded.missing:
             self.left[embedded.missing] = None
         vectors = {**kept, **dict(zip(wanted, embedded.vectors, strict=True))}
-        indexed = [Indexed(m, place, vectors[place]) for place, m in messages.items()]
+        indexed = [
+            Indexed(m, place, vectors[place])
+            for place, m in messages.items()
+            # One of another model is worth more than none, while this one can't be asked.
+            if vectors[place] is not None or not _is_whole(found[place])
+        ]
         self.consumed += self._parts.writer.add(user, indexed) + self._parts.writer.seal(user)
 
     def _messages(self, user: str, places: Sequence[str]) -> dict[str, Message]:
@@ -124,12 +129,8 @@ class Mender:
         return {p: m for place in places for p, m in self._messages(user, [place]).items()}
 
     def _kept(self, user: str, place: str, between: Between) -> FloatArray | None:
-        item = between.item
-        if item is None or item.kinds or "stale_vector" in between.kinds:
+        if not _is_whole(between):
             return None
-        return self._fetched(user, place)
-
-    def _fetched(self, user: str, place: str) -> FloatArray | None:
         batch = self._parts.items.fetch(user, [place])
         found = batch.messages.get(place)
         return None if found is None else found.vector
@@ -154,6 +155,17 @@ class Mender:
         seen = None if item is None else read_embeddings(item)
         self.consumed += self._partition.delete(user, [run])
         return {row.place for row in seen.rows} if isinstance(seen, RunSeen) else set()
+
+
+def _is_whole(between: Between) -> bool:
+    """Whether a message's vector stands, can be read, and is of its content."""
+    item = between.item
+    return (
+        item is not None
+        and item.has_vector
+        and not item.kinds
+        and "stale_vector" not in between.kinds
+    )
 
 
 def _is_to_be_remade(between: Between, now_s: float) -> bool:
