@@ -38,8 +38,8 @@ _ALL = (
     Kind(
         "misplaced_message",
         KEYS,
-        "A message stands under keys that are not those of its time, role and id.",
-        f"{REPAIR} moves it to its place.",
+        "A message's day or sort key is not that of its time, role and id.",
+        f"{REPAIR} moves it to its place, at the time that two of the three agree in.",
     ),
     Kind(
         "misplaced_vector",

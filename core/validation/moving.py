@@ -18,11 +18,14 @@ from core.errors import ConditionFailedError, UsageError
 from core.memory import keys
 from core.memory.items import to_items
 from core.memory.model import Message
+from core.memory.scope import time_of_place
 from core.validation.ledger import Mark
 from core.validation.looking import Item, Looker
 from core.validation.reading import HeadSeen, content_of, derived, places_of, read_history
+from core.validation.reading_vectors import place_is_sound
 
 _CONTENT = ("content", "content_z", "content_parts", "content_hash")
+_DAY_CHARS = len("2026-01-01")
 _MOVABLE = frozenset({"misplaced_message", "wrong_summary"})
 
 
@@ -76,6 +79,19 @@ class Mover:
             return None
         if not seen.kinds <= _MOVABLE:
             return self._left(seen, "it is damaged")
+        agreed = agreed_time(item)
+        if agreed is None:
+            return self._left(seen, "its day, its sort key and its time are of three times")
+        if agreed != item["timestamp"]:
+            item = self._retimed(item, agreed)
+            seen = None if item is None else read_history(item)
+            if item is None or not isinstance(seen, HeadSeen):
+                return None
+            if "misplaced_message" not in seen.kinds:
+                return Moved(seen.user, seen.place, seen.place)
+        return self._moved(item, seen)
+
+    def _moved(self, item: Item, seen: HeadSeen) -> Moved:
         try:
             self._note_parts(item, seen)
             place = self._put(item)
@@ -85,6 +101,17 @@ class Mover:
             return self._left(seen, "another message stands at its place under the same id")
         self._delete(item)
         return Moved(seen.user, seen.place, place)
+
+    def _retimed(self, item: Item, timestamp_us: int) -> Item | None:
+        """The item with the time that its keys agree in; None where it was changed meanwhile."""
+        key = {name: item[name] for name in ("user_date", "timestamp_type")}
+        change = Change(set={"timestamp": timestamp_us})
+        try:
+            done = self._history.update(key, change, unchanged(item))
+        except ConditionFailedError:
+            return None
+        self.consumed += done.consumed
+        return done.after
 
     def _put(self, item: Item) -> str | None:
         """Where the same item stands now, by its right keys; None where another is in the way."""
@@ -135,6 +162,19 @@ class Mover:
 
     def _left(self, seen: HeadSeen, why: str) -> Moved:
         return Moved(seen.user, seen.place, None, why)
+
+
+def agreed_time(item: Item) -> int | None:
+    """The time (µs) that two of a message's day, sort key and time agree in; None without any."""
+    day, place, stated = (
+        str(item["user_date"])[-_DAY_CHARS:],
+        item["timestamp_type"],
+        item["timestamp"],
+    )
+    in_key = time_of_place(place) if place_is_sound(place) else None
+    if in_key is not None and keys.day_of(in_key) == day:
+        return in_key
+    return int(stated) if in_key == stated or keys.day_of(stated) == day else None
 
 
 def unchanged(item: Mapping[str, Any], names: tuple[str, ...] = ()) -> Condition:

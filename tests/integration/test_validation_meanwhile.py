@@ -80,10 +80,11 @@ def repair(memory: Memory, life: Life) -> None:
 def damage(memory: Memory) -> None:
     """One of each sort: messages out of place, gone, unindexed, vectors lost and wrong."""
     heads = memory.heads()
-    for head, after in ((heads[1], {"timestamp": heads[1]["timestamp"] + 7}), (heads[2], {})):
+    later = f"{heads[1]['timestamp'] + 9:016d}#{heads[1]['role']}"
+    another = keys.user_date("ada", heads[2]["timestamp"] + 86_400_000_000)
+    for head, after in ((heads[1], {"timestamp_type": later}), (heads[2], {"user_date": another})):
         memory.remove(memory.history, head)
-        day = keys.user_date("ada", head["timestamp"] + (0 if after else 86_400_000_000))
-        memory.history.put({**head, **after, "user_date": day})
+        memory.history.put({**head, **after})
     memory.remove(memory.history, heads[3])
     memory.remove(memory.embeddings, memory.vector(heads[4]))
     memory.embeddings.put({**memory.vector(heads[5]), "session_id": "other"})

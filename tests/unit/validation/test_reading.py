@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -105,8 +106,10 @@ def test_no_damage_of_a_vector_or_an_entry_fails(
 
 
 def test_each_kind_says_what_it_is_and_what_to_do() -> None:
-    """Sentences; and each belongs to an invariant."""
+    """Sentences; each belongs to an invariant, and stands in the docs."""
+    page = (Path(__file__).parents[3] / "docs" / "validation.md").read_text()
     for kind in KINDS.values():
+        assert f"| {kind.name.replace('_', ' ')} | {kind.sentence} |" in page
         assert kind.invariant in INVARIANTS
         assert kind.sentence.endswith(".")
         assert kind.cure.endswith(".")
