@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 from core.aws.capacity import TableSchema
@@ -97,5 +97,9 @@ class OfUser:
 
 def _decoded(item: WireItem, attributes: Collection[str]) -> dict[str, Any]:
     """What is looked at of an item: a vector as numbers is long, and nothing is said of it."""
-    wanted: Mapping[str, Any] = {name: item[name] for name in item if name in attributes}
-    return {name: decode(value) for name, value in wanted.items()}
+    return {
+        # Most are text: a tenth of a run's time went by in asking what they are.
+        name: value["S"] if "S" in value else decode(value)
+        for name, value in item.items()
+        if name in attributes
+    }
