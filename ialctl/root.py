@@ -17,7 +17,9 @@ from ialctl.commands import (
     forget,
     import_,
     index,
+    migrate,
     plan,
+    reindex,
     restore,
     start,
     status,
@@ -40,7 +42,7 @@ def build_app() -> typer.Typer:
     add_common_options(app, HELP)
     modules = (
         *(archive, backup, config, context_, destroy, drift, eval_, export, forget, import_, index),
-        *(plan, restore, start, status, stop, validate),
+        *(migrate, plan, reindex, restore, start, status, stop, validate),
     )
     for module in modules:
         module.register(app)

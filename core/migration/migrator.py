@@ -22,10 +22,12 @@ from core.errors import (
 )
 from core.memory.active import ENGINE_KEY
 from core.memory.opening import open_legacy_engine
+from core.migration.cleaning import check_engine, check_equal, check_soak, delete_legacy
 from core.migration.failures import DeadLetters
 from core.migration.gate import with_budgets
 from core.migration.journal import NAME, Control, Going, Journal, Mark, State
 from core.migration.merging import Engine
+from core.migration.retrying import Retried, retry
 from core.migration.running import CLOSE_S, Observe, Run, Tools
 from core.migration.sampling import Sampler
 from core.migration.verifying import Verification, Verifier
@@ -168,6 +170,41 @@ class Migrator:
             run = self._run(tools, state, leading="legacy", both=True)
             run.follow(max(0.0, NOTICE_S - (self._clock.time() - (state.rolled_back_s or 0.0))))
             run.catch_up()
+            return "done"
+
+    def retry(self) -> Retried:
+        """Tries every item again that could not be moved.
+
+        Raises:
+            UsageError: there is no migration.
+            LockHeldError: another run goes on.
+        """
+        with self._held() as tools:
+            self._standing(tools, ("copying", "copied", "cut_over", "rolled_back"))
+            return retry(tools, self._leading(tools), tools.lease.keep)
+
+    def clean_up(
+        self, *, overrule: bool = False, sample: int | None = SAMPLE_USERS, folder: Path
+    ) -> Outcome:
+        """Deletes the legacy history table, once all is verified once more.
+
+        Raises:
+            NotConfirmedError: the soak is not over; `overrule` does not mind.
+            DifferenceError: both sides differ; nothing was deleted.
+            UsageError: there was no cut-over.
+        """
+        with self._held() as tools:
+            state = self._standing(tools, ("cut_over", "cleaned"))
+            if state.status == "cleaned":
+                return "nothing to do"
+            check_engine(self._noted_engine(tools))
+            if not overrule:
+                check_soak(state, self._clock.time(), SOAK_S)
+            about = tools.wiring.about("legacy") or {}
+            if about.get("TableStatus") in ("ACTIVE", "UPDATING"):  # else killed amid the last step
+                check_equal(self._verify(tools, sample=sample, repair=False, folder=folder))
+                self._run(tools, state, leading="optimized", both=True).catch_up()
+            delete_legacy(tools, tools.journal.state() or state, tools.lease.keep)
             return "done"
 
     def verify(

@@ -1,0 +1,75 @@
+"""Reindexing as the command line does it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ialctl.context import AppContext
+from ialctl.progress import LiveBars
+from ialctl.words import counted
+
+if TYPE_CHECKING:
+    from core.memory.reindexing import Reindexed
+
+
+def reindexed(
+    context: AppContext,
+    user: str | None = None,
+    *,
+    dry_run: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    observe: Callable[[Reindexed], None] = lambda _: None,
+) -> Reindexed:
+    """Gives vectors to all messages that lack one, of all users or of one."""
+    from core.aws.boto_table import open_table
+    from core.aws.capacity import TableSchema
+    from core.memory.active import operations_table
+    from core.memory.parts import open_parts
+    from core.memory.reindexing import Reindexer
+
+    operations = TableSchema(operations_table(context.settings.project), "pk", "sk")
+    with open_parts(context.settings, context.session, context.clock) as parts:
+        reindexer = Reindexer(
+            parts,
+            context.session,
+            open_table(context.session, operations, context.clock),
+            context.clock,
+            stop=stop,
+            observe=observe,
+        )
+        if user is None:
+            return reindexer.all_users(dry_run=dry_run)
+        return reindexer.user(user, dry_run=dry_run)
+
+
+class UserProgress(LiveBars):
+    """How many users and messages were looked at. Thread-safe."""
+
+    def __init__(self, context: AppContext) -> None:
+        super().__init__(context)
+        self._lock = threading.Lock()
+        self._task: Any = None
+
+    def _columns(self) -> Sequence[Any]:
+        from rich.progress import SpinnerColumn, TextColumn
+
+        return (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+
+    def __call__(self, done: Reindexed) -> None:
+        """Shows how far it is."""
+        with self._lock:
+            if self._bars is None:
+                self._say(lambda: _words(done))
+                return
+            if self._task is None:
+                self._task = self._bars.add_task("", total=None)
+            self._bars.update(self._task, description=_words(done))
+
+
+def _words(done: Reindexed) -> str:
+    return (
+        f"{counted(done.users, 'user')}, {counted(done.seen, 'message')}: "
+        f"{done.embedded:,} given a vector"
+    )
