@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from core.aws.capacity import NOTHING, Consumed
 from core.aws.codec import Item
-from core.aws.requests import Key, Query, equals
+from core.aws.requests import Condition, Key, Query, equals
 from core.aws.table import Page, Table, query_pages
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import ConditionFailedError, UsageError
@@ -115,15 +115,21 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         return self._recent.placed(lambda m: m.user_id == user_id)
 
     def replace(
-        self, place: str, message: Message, *, carried: Mapping[str, Any] | None = None
+        self,
+        place: str,
+        message: Message,
+        *,
+        carried: Mapping[str, Any] | None = None,
+        over: str | None = None,
     ) -> Consumed:
         """Writes another content for the message at a sort key; its time and role stay.
 
         So does what its item carries along, unless other attributes are given with `carried`.
+        `over` is the hash of the content that is replaced (None: of whichever there is).
 
         Raises:
             UsageError: the message can't be stored, or is not of this time.
-            ConditionFailedError: nothing stands there any more.
+            ConditionFailedError: nothing stands there any more, or another content.
         """
         if not place.startswith(f"{message.timestamp_us:016d}#{keys.encoded(message.role)}"):
             raise UsageError("A message keeps its time and role.", "Change its content only.")
@@ -137,8 +143,9 @@ class ConversationStore(AbstractContextManager["ConversationStore"]):
         if stored.parts:
             consumed += self._table.batch_write(stored.parts)
         head = {**stored.head, "timestamp_type": place}
-        there = equals("message_id", message.message_id)
-        written = self._table.put(head, condition=there)
+        tests = equals("message_id", message.message_id).tests
+        tests += () if over is None else equals("content_hash", over).tests
+        written = self._table.put(head, condition=Condition(tests))
         before = written.before or {}
         self._recent.add(message, place)
         return consumed + written.consumed + self._drop_parts(before, stored.head)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from core.aws.capacity import item_size
 from core.aws.codec import WireItem
@@ -18,7 +17,7 @@ from core.migration.crossing import Crossing, Key, Ticket
 from core.migration.failures import DeadLetters
 from core.migration.journal import Failure, Journal, Mark
 from core.migration.legacy import LegacySide
-from core.migration.optimized import OptimizedSide, Wanted, wanted_of
+from core.migration.optimized import OptimizedSide, wanted_of
 from core.migration.transform import SORT_KEY, Mapped, UnmappableError, is_expired, mapped
 
 CHUNK_ITEMS = 512
@@ -45,7 +44,10 @@ class _Sorted:
 
 @dataclass(frozen=True)
 class Copier:
-    """Copies segments. Thread-safe; each segment is for one thread."""
+    """Copies segments. Thread-safe; each segment is for one thread.
+
+    With `live` engines write the optimized tables already: what stands there is newer.
+    """
 
     legacy: LegacySide
     optimized: OptimizedSide
@@ -54,6 +56,7 @@ class Copier:
     failures: DeadLetters
     clock: Clock
     segments: int
+    live: bool = False
 
     def steps(self, number: int) -> Iterator[str]:
         """Copies one segment from where it was left; each step is named by what comes next.
@@ -115,10 +118,10 @@ class Copier:
         for one in copied.other:
             yield "bring"
             wanted = wanted_of([one.message])
-            self.optimized.bring(one, self._standing(wanted), thorough=True)
-
-    def _standing(self, wanted: Wanted) -> Sequence[Any]:
-        return [one for there in self.optimized.standing([wanted]).values() for one in there]
+            there = self.optimized.standing([wanted])
+            standing = [stood for some in there.values() for stood in some]
+            if not (standing and self.live):
+                self.optimized.bring(one, standing, thorough=True)
 
 
 def failure_of(item: WireItem, error: UnmappableError, side: str = "legacy") -> Failure:

@@ -3,7 +3,8 @@
 A copy writes what a page of the scan held; meanwhile the follower may have brought the same item
 to a newer state. So the follower announces a key before it reads the item, and waits while the
 key is in a copy's hands; a copy leaves out each key that was announced since its page was asked
-for. What a copy writes was therefore read after all that the follower brought of it before.
+for, or is in the follower's hands. What a copy writes was therefore read after all that the
+follower brought of it before.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Crossing:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._open: set[Ticket] = set()
+        self._followed: set[Key] = set()
 
     def open(self) -> Ticket:
         """A ticket for a page that has not been asked for yet."""
@@ -56,7 +58,8 @@ class Crossing:
     def claim(self, ticket: Ticket, keys: Iterable[Key]) -> set[Key]:
         """See `Ticket.claim`."""
         with self._changed:
-            taken = {key for key in keys if key not in ticket.announced}
+            left = ticket.announced | self._followed
+            taken = {key for key in keys if key not in left}
             ticket.held |= taken
         return taken
 
@@ -71,8 +74,14 @@ class Crossing:
         """The follower is about to read these items: no copy takes them from now on."""
         wanted = set(keys)
         with self._changed:
+            self._followed = wanted
             for ticket in self._open:
                 ticket.announced |= wanted
+
+    def done(self) -> None:
+        """The follower has brought what it announced."""
+        with self._changed:
+            self._followed = set()
 
     def is_busy(self, keys: Iterable[Key]) -> bool:
         """Whether one of the keys is in a copy's hands."""

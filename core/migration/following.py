@@ -13,15 +13,16 @@ from typing import Any, Protocol
 
 from core.aws.table import batches
 from core.clock import Clock
-from core.errors import DamagedError, UsageError
+from core.errors import ConditionFailedError, DamagedError, UsageError
 from core.migration.copying import failure_of
 from core.migration.crossing import Crossing, Key
+from core.migration.echoes import Echoes, Expected
 from core.migration.failures import DeadLetters
 from core.migration.journal import Failure, Journal
 from core.migration.legacy import LegacySide, wire
 from core.migration.merging import Engine, Side, Way, decide
-from core.migration.optimized import OptimizedSide, Standing, Wanted
-from core.migration.touches import Touch, Touches, add, touch_legacy, touch_optimized
+from core.migration.optimized import OptimizedSide, Standing, Wanted, leaving
+from core.migration.touches import Touch, Touches, add, legacy_record, optimized_record
 from core.migration.transform import Mapped, UnmappableError, is_expired, mapped
 from core.transfer.lines import Change
 from core.transfer.streams import Fold, StreamPosition
@@ -47,11 +48,15 @@ class Feed(Protocol):
 
 @dataclass
 class Pair:
-    """What both streams showed of one message; `age` counts the windows that it has waited."""
+    """What both streams showed of one message; `age` counts the windows that it has waited.
+
+    `begun`: an attempt was made, and given up halfway.
+    """
 
     legacy: Touch | None = None
     optimized: Touch | None = None
     age: int = 0
+    begun: bool = False
 
     def join(self, other: Pair) -> None:
         """Adds what came after."""
@@ -71,6 +76,13 @@ class _Now:
     item: Mapping[str, Any] | None
     one: Mapped | None
     standing: Sequence[Standing]
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the same message stands on both sides."""
+        if self.one is None or not self.standing:
+            return False
+        return self.one.digest == self.standing[0].digest
 
 
 @dataclass
@@ -105,6 +117,7 @@ class Follower:
         # Whoever followed before may have been killed between a head and its index entry.
         self._begun_s = self.clock.time()
         self._waiting: dict[Key, Pair] = {}
+        self._echoes = Echoes(self.journal, self._since_s(), self.clock.time())
 
     @property
     def lag_s(self) -> float:
@@ -138,6 +151,7 @@ class Follower:
         if self.is_settled:
             yield "note"
             self.journal.save_positions(positions)
+            self._echoes.forget(self._since_s())
 
     def check_lag(self) -> None:
         """Ends it before something is lost.
@@ -171,7 +185,8 @@ class Follower:
     def _fold(self, side: str, touches: Touches) -> Fold:
         def fold(change: Change) -> None:
             self.done.records += 1
-            add(touches, touch_legacy(change) if side == "legacy" else touch_optimized(change))
+            read = legacy_record if side == "legacy" else optimized_record
+            add(touches, read(change), self._echoes.is_echo)
 
         return fold
 
@@ -183,9 +198,16 @@ class Follower:
         items = self.legacy.get_many(list(pairs))
         yield "look"
         found = self._look(pairs, items)
+        ways = {key: self._way(pairs[key], now) for key, now in found.items()}
+        yield "announce"
+        # Also while only one side is followed: the other one's stream may be read from here on.
+        expected = [e for key, now in found.items() for e in _expected(key, ways[key], now)]
+        self._echoes.expect(expected, self.clock.time())
         for key, now in found.items():
             yield "apply"
-            self._settle(key, pairs[key], now, thorough=thorough)
+            self._settle(key, pairs[key], now, ways[key], thorough=thorough)
+        self._echoes.done(self.clock.time())
+        self.crossing.done()
 
     def _look(
         self, pairs: Mapping[Key, Pair], items: Mapping[Key, Mapping[str, Any]]
@@ -219,15 +241,22 @@ class Follower:
         as_stored = wire(item)
         return None if is_expired(as_stored, self.clock.time()) else mapped(as_stored)
 
-    def _settle(self, key: Key, pair: Pair, now: _Now, *, thorough: bool) -> None:
-        way = self._way(pair, now)
+    def _settle(self, key: Key, pair: Pair, now: _Now, way: Way, *, thorough: bool) -> None:
+        thorough = thorough or pair.begun
         if way == "wait":
             pair.age += 1
             self._waiting[key] = pair
-        elif way == "to_legacy":
-            self._bring_back(key, pair, now)
-        elif way == "to_optimized" or (thorough and now.one is not None):
-            self._bring(key, now, thorough=thorough)
+            return
+        try:
+            if way == "to_legacy":
+                self._bring_back(key, now)
+            elif way == "to_optimized" or (thorough and now.is_level):
+                self._bring(key, now, thorough=thorough)
+        except ConditionFailedError:
+            # Somebody wrote it since it was looked at: that change is still to come.
+            self._echoes.cancel(key)
+            pair.age, pair.begun = 0, True
+            self._waiting[key] = pair
 
     def _way(self, pair: Pair, now: _Now) -> Way:
         here = now.one.digest if now.one else None
@@ -252,25 +281,30 @@ class Follower:
         self.done.forward += wrote
         self.failures.settled(Failure(*key, ""))
 
-    def _bring_back(self, key: Key, pair: Pair, now: _Now) -> None:
-        written = True
+    def _bring_back(self, key: Key, now: _Now) -> None:
         try:
             message = self.optimized.message(now.standing[0]) if now.standing else None
             if message is not None:
-                written = self.legacy.put(message, now.item)
+                self.legacy.put(message, now.item)
             elif now.item is not None and not now.standing:
-                written = self.legacy.delete(key, now.item)
+                self.legacy.delete(key, now.item)
         except (UnmappableError, DamagedError) as error:
             head = wire(now.standing[0].head) if now.standing else {}
             self.failures.add(Failure(*key, error.what, "optimized"), head)
             return
-        if not written:
-            # Somebody wrote it meanwhile: that change is still to come.
-            pair.age = 0
-            self._waiting[key] = pair
-            return
         self.done.back += 1
         self.failures.settled(Failure(*key, "", "optimized"))
+
+
+def _expected(key: Key, way: Way, now: _Now) -> Iterator[Expected]:
+    """What the streams will show of a message that goes this way."""
+    if way == "to_legacy":
+        yield Expected("legacy", key, now.standing[0].digest if now.standing else None)
+    elif way == "to_optimized":
+        if now.one is not None:
+            yield Expected("optimized", key, now.one.digest)
+        for standing in leaving(now.one, now.standing):
+            yield Expected("optimized", key, None, standing.user_date + standing.place)
 
 
 def _joined(first: Touch | None, then: Touch | None) -> Touch | None:
@@ -281,19 +315,16 @@ def _joined(first: Touch | None, then: Touch | None) -> Touch | None:
 
 
 def _wanted(pair: Pair, one: Mapped | None) -> Wanted | None:
-    versions = [m for touch in pair.touches for m in touch.versions]
+    versions = {v for touch in pair.touches for v in touch.versions}
     if one is not None:
-        versions.append(one.message)
+        versions.add((one.message.message_id, one.message.timestamp_us, one.message.role))
     if not versions:
         return None
-    return Wanted(
-        versions[0].user_id,
-        frozenset(m.message_id for m in versions),
-        frozenset((m.timestamp_us, m.role) for m in versions),
-    )
+    ids = frozenset(message_id for message_id, _, _ in versions)
+    return Wanted(pair.touches[0].key[0], ids, frozenset((us, role) for _, us, role in versions))
 
 
 def _side(now: bytes | None, touch: Touch | None) -> Side:
     if touch is None:
         return Side(now)
-    return Side(now, True, touch.base, touch.stamp_us)
+    return Side(now, touch.past, frozenset(touch.news), touch.stamp_us)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ NAME = "migration"
 PARTITION = "migration"
 STATUSES = ("copying", "copied", "cut_over", "rolled_back", "cleaned")
 FAILED = "failed#"
+ANNOUNCED = "announced#"
 _LEASE_KEY = {"pk": f"{LEASE}{NAME}", "sk": "lock"}
 _REASON_CHARS = 500
 
@@ -207,6 +208,20 @@ class Journal:
     def save_going(self, going: Going) -> None:
         """Says how it goes."""
         self._table.put(_item("going", dataclasses.asdict(going)))
+
+    def announce(self, name: str, at_s: float, rows: Sequence[Sequence[str]]) -> None:
+        """Notes writes that are about to be made while both sides are written."""
+        self._put(_item(ANNOUNCED + name, {"at_s": at_s, "rows": [list(row) for row in rows]}))
+
+    def announced(self) -> Iterator[tuple[str, float, list[list[str]]]]:
+        """What was announced and not forgotten: its name, when, and the rows."""
+        for item in self._items(ANNOUNCED):
+            name = str(item["sk"]).removeprefix(ANNOUNCED)
+            yield name, float(item["at_s"]), [[str(n) for n in row] for row in item["rows"]]
+
+    def forget_announced(self, name: str) -> None:
+        """The streams have shown these writes."""
+        self._delete(ANNOUNCED + name)
 
     def failures(self) -> Iterator[Failure]:
         """The items that could not be moved."""

@@ -10,7 +10,6 @@ from core.aws.codec import WireItem, encode_item
 from core.aws.requests import Condition, Test
 from core.aws.table import Table, batches
 from core.clock import Clock
-from core.errors import ConditionFailedError
 from core.memory.model import Message
 from core.migration.crossing import Key
 from core.migration.transform import SORT_KEY, legacy_item
@@ -56,27 +55,24 @@ class LegacySide:
             found |= {(str(i["user_id"]), str(i[SORT_KEY])): i for i in page.items}
         return found
 
-    def put(self, message: Message, standing: Mapping[str, Any] | None) -> bool:
-        """Writes a message over what stands; False where something else stands by now.
+    def put(self, message: Message, standing: Mapping[str, Any] | None) -> None:
+        """Writes a message over what stands.
 
         Raises:
             UnmappableError: it is too large for the legacy table.
+            ConditionFailedError: something else stands by now.
         """
         item = legacy_item(message, standing)
-        try:
-            self.spend(self.table.put(item, _unchanged(standing)).consumed.write_units)
-        except ConditionFailedError:
-            return False
-        return True
+        self.spend(self.table.put(item, _unchanged(standing)).consumed.write_units)
 
-    def delete(self, key: Key, standing: Mapping[str, Any]) -> bool:
-        """Deletes what stands; False where something else stands by now."""
+    def delete(self, key: Key, standing: Mapping[str, Any]) -> None:
+        """Deletes what stands.
+
+        Raises:
+            ConditionFailedError: something else stands by now, or nothing.
+        """
         asked = {"user_id": key[0], SORT_KEY: key[1]}
-        try:
-            self.spend(self.table.delete(asked, _unchanged(standing)).consumed.write_units)
-        except ConditionFailedError:
-            return False
-        return True
+        self.spend(self.table.delete(asked, _unchanged(standing)).consumed.write_units)
 
 
 def wire(item: Mapping[str, Any]) -> WireItem:

@@ -1,9 +1,8 @@
 """Which way a message goes that differs between the two tables. Pure.
 
-Each side tells what it holds now, and, if its stream showed changes, what it held before them.
-Where one side still holds what the other had before its change, that change goes across. So what
-this migration itself wrote, and reads in a stream afterwards, goes nowhere: both sides are equal
-by then, or one has moved on from it.
+Each side tells what it holds now, and what its stream showed of others' changes: the migration's
+own are told apart before. Where one side was changed, that goes across, once it is sure that the
+other side holds nothing whose change is still to come. Where both were, the later change wins.
 """
 
 from __future__ import annotations
@@ -13,47 +12,54 @@ from typing import Literal
 
 Way = Literal["none", "to_optimized", "to_legacy", "wait"]
 Engine = Literal["legacy", "optimized"]
+_SECOND_US = 1_000_000
 
 
 @dataclass(frozen=True)
 class Side:
     """What a side holds of a message: digests, None where there is nothing.
 
-    `base` is what it held before the changes that its stream showed; `stamp_us` is the time of
-    the last of them. `touched`: there were any.
+    `past` is what others' changes found, as its stream showed them, and `stamp_us` the time of the
+    last of these; both are empty where there were none. `news` is what any change left, the
+    migration's own too.
     """
 
     now: bytes | None
-    touched: bool = False
-    base: bytes | None = None
+    past: frozenset[bytes | None] = frozenset()
+    news: frozenset[bytes | None] = frozenset()
     stamp_us: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether others changed it."""
+        return bool(self.past)
 
 
 def decide(legacy: Side, optimized: Side, leading: Engine, *, patient: bool) -> Way:
     """The way that a message goes.
 
-    Where both sides changed, the later change wins, and of two of one second that of the side
-    that leads. Where a change was made to something else than what the other side holds, that
-    one's own change is still to come; with `patient` it is waited for.
+    Of two changes in one second that of the side that leads wins: times are told in seconds. What
+    a side holds that no change explains is waited for, if `patient`: the stream will show it.
     """
     if legacy.now == optimized.now:
         return "none"
-    forward = legacy.touched and optimized.now == legacy.base
-    back = optimized.touched and legacy.now == optimized.base
-    if forward != back:
-        return "to_optimized" if forward else "to_legacy"
-    if legacy.touched and optimized.touched:
-        return _later(legacy, optimized, leading)
-    if not (legacy.touched or optimized.touched):
-        return "none"
-    if patient:
-        return "wait"
-    return "to_optimized" if legacy.touched else "to_legacy"
+    if legacy.changed and optimized.changed:
+        known = legacy.now in legacy.news and optimized.now in optimized.news
+        return _later(legacy, optimized, leading) if known or not patient else "wait"
+    if legacy.changed:
+        return "to_optimized" if _explained(optimized, legacy) or not patient else "wait"
+    if optimized.changed:
+        return "to_legacy" if _explained(legacy, optimized) or not patient else "wait"
+    return "none"
+
+
+def _explained(quiet: Side, changed: Side) -> bool:
+    """Whether the quiet side holds what the other one had, or what the migration wrote there."""
+    return quiet.now in changed.past or quiet.now in quiet.news
 
 
 def _later(legacy: Side, optimized: Side, leading: Engine) -> Way:
-    second = 1_000_000
-    at_legacy, at_optimized = legacy.stamp_us // second, optimized.stamp_us // second
+    at_legacy, at_optimized = legacy.stamp_us // _SECOND_US, optimized.stamp_us // _SECOND_US
     if at_legacy == at_optimized:
         return "to_optimized" if leading == "legacy" else "to_legacy"
     return "to_optimized" if at_legacy > at_optimized else "to_legacy"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from core.aws.capacity import NOTHING
+from core.aws.capacity import NOTHING, Consumed
 from core.aws.codec import WireItem, encode_item
-from core.aws.requests import equals
+from core.aws.requests import Condition, Write, absent, equals
 from core.aws.table import batches
 from core.errors import ConditionFailedError
 from core.memory.index.rows import Indexed
@@ -25,7 +25,6 @@ INLINE = "inline-"
 _AT_ONCE = 100
 # Whoever wrote another key than the memory's own indexed nothing by it.
 _PLACE = re.compile(r"[0-9]{16}#")
-_TRIES = 3
 
 
 class Insert(Protocol):
@@ -79,12 +78,16 @@ class OptimizedSide:
         *,
         embed: bool = False,
         remake: bool = False,
+        again: bool = False,
         spend: Callable[[float], None] = lambda _: None,
     ) -> None:
         """With `embed` what has no vector gets one; with `remake` inline ones are not used.
 
-        `spend` is told the write units of all that `insert` does not write.
+        `again`: an earlier process wrote some of it. `spend` is told the write units of all that
+        `insert` does not write.
         """
+        self._again = again
+        self._aside: set[tuple[str, str]] = set()
         self._parts = parts
         self._table = parts.tables.history
         self._insert = insert
@@ -104,9 +107,10 @@ class OptimizedSide:
         by_key: dict[tuple[str, str], Mapped] = {}
         crowded: list[Mapped] = []
         heads: list[WireItem] = []
+        aside = self._standing_aside(messages)
         for one in messages:
             day, place = _first_place(one)
-            if (day, place) in by_key:
+            if (day, place) in by_key or _name(one) in aside:
                 crowded.append(one)
                 continue
             by_key[day, place] = one
@@ -124,6 +128,17 @@ class OptimizedSide:
             else:
                 other.append(one)
         return Copied(new, tuple(equal), tuple(other))
+
+    def _standing_aside(self, messages: Sequence[Mapped]) -> Set[tuple[str, str]]:
+        """Those that stand already, but not at their first place: it may be free by now."""
+        if not self._again:
+            return self._aside
+        keys = {}
+        for one in messages:
+            day, places = _places(one)
+            keys[day, places[1]] = _name(one)
+        found = self.at(keys)
+        return {keys[s.key] for s in found if s.message_id == keys[s.key][1]} | self._aside
 
     def index(self, copied: Iterable[tuple[Mapped, str]]) -> None:
         """Puts messages into the index, each with its inline vector if it is of use."""
@@ -167,13 +182,19 @@ class OptimizedSide:
 
         With `thorough` it is indexed again even if it stood as it is: whoever wrote it may have
         been killed before the index was told.
+
+        Raises:
+            ConditionFailedError: somebody else wrote it since `standing` was read.
         """
-        day, places = _places(one)
-        right = [s for s in standing if s.user_date == day and s.place in places]
-        kept = right[0] if right else None
-        wrong = [s for s in standing if s is not kept]
+        wrong = leaving(one, standing)
+        kept = next((s for s in standing if s not in wrong), None)
         same = kept is not None and kept.digest == one.digest
-        place = kept.place if same and kept else self._write(one, kept)
+        if kept is not None and same:
+            place = kept.place
+        elif kept is None and wrong:
+            place = self._move(one, wrong.pop(0))
+        else:
+            place = self._write(one, kept)
         if not same or thorough:
             self.index([(one, place)])
         self.remove(one.message.user_id, wrong, in_favour_of=(one, place))
@@ -188,24 +209,19 @@ class OptimizedSide:
         """Deletes messages: from the index first, their heads last, so that it can be repeated.
 
         The index and the parts of one that stays are left, `in_favour_of` it and its place.
+
+        Raises:
+            ConditionFailedError: somebody else wrote or deleted one since `standing` was read; or
+                it was deleted at the first try, whose answer got lost.
         """
         if not standing:
             return
-        kept = in_favour_of[1] if in_favour_of else None
-        places = sorted({one.place for one in standing if _PLACE.match(one.place)} - {kept})
+        self._take_out(user_id, standing, in_favour_of[1] if in_favour_of else "")
         consumed = NOTHING
-        if places:
-            consumed = self._parts.writer.remove(user_id, places)
-            consumed += self._parts.items.delete(user_id, places)
         for one in standing:
-            mine = equals("message_id", one.message_id)
             key = {"user_date": one.user_date, "timestamp_type": one.place}
-            try:
-                consumed += self._table.delete(key, mine).consumed
-            except ConditionFailedError:
-                continue  # somebody else's message stands there by now, or none
-            if in_favour_of is None or not _share_parts(one, in_favour_of[0]):
-                consumed += self._drop_parts(one.head)
+            consumed += self._table.delete(key, _as_it_was(one)).consumed
+            consumed += self._drop_parts(one, in_favour_of[0] if in_favour_of else None)
         gone = {one.message_id for one in standing}
         self._parts.store.forget(lambda m: m.user_id == user_id and m.message_id in gone)
         self._parts.invalidate(user_id)
@@ -224,45 +240,74 @@ class OptimizedSide:
             return from_item({**standing.head, "content": found.content})
         return None
 
+    def _take_out(self, user_id: str, standing: Sequence[Standing], kept: str) -> None:
+        """Takes messages out of the index, but for the place `kept`."""
+        places = sorted({one.place for one in standing if _PLACE.match(one.place)} - {kept})
+        if places:
+            consumed = self._parts.writer.remove(user_id, places)
+            self._spend((consumed + self._parts.items.delete(user_id, places)).write_units)
+
+    def _move(self, one: Mapped, old: Standing) -> str:
+        """Puts a message at its place and takes it from another, both or neither."""
+        if one.stored.parts:
+            self._write_parts(one)
+        day, places = _places(one)
+        taken = {s.place for s in self.at((day, place) for place in places)}
+        place = next((place for place in places if place not in taken), places[-1])
+        self._take_out(one.message.user_id, [old], place)
+        key = {"user_date": old.user_date, "timestamp_type": old.place}
+        head = {**one.stored.head, "timestamp_type": place}
+        consumed = self._table.transact(
+            (
+                Write("delete", key=key, condition=_as_it_was(old)),
+                Write("put", head, condition=absent("user_date")),
+            )
+        )
+        self._spend((consumed + self._drop_parts(old, one)).write_units)
+        self._parts.store.forget(lambda m: m.message_id == old.message_id)
+        self._note_aside(one, place)
+        return place
+
+    def _note_aside(self, one: Mapped, place: str) -> None:
+        if place != _first_place(one)[1]:
+            self._aside.add(_name(one))
+
     def _write(self, one: Mapped, kept: Standing | None) -> str:
         message = one.message
         if kept is not None:
-            try:
-                consumed = self._parts.store.replace(kept.place, message, carried=message.extra)
-            except ConditionFailedError:
-                kept = None  # it was deleted a moment ago
-            else:
-                self._spend(consumed.write_units)
-                return kept.place
-        for _ in range(_TRIES):
-            consumed, place = self._append(one)
+            over = str(kept.head["content_hash"]) if "content_hash" in kept.head else None
+            consumed = self._parts.store.replace(
+                kept.place, message, carried=message.extra, over=over
+            )
             self._spend(consumed.write_units)
-            if place is not None:
+            return kept.place
+        if one.stored.parts:
+            self._write_parts(one)
+        for place in _places(one)[1]:
+            put = self._table.put_new({**one.stored.head, "timestamp_type": place})
+            self._spend(put.consumed.write_units)
+            # An answer may have got lost: what stands is its own first try.
+            if put.new or _is(put.existing, one):
+                self._note_aside(one, place)
                 return place
         raise ConditionFailedError(
             f"The message '{message.message_id:.60}' finds every key of its time and role taken.",
             "Look at that user's messages: `ialctl validate`.",
         )
 
-    def _append(self, one: Mapped) -> tuple[Any, str | None]:
-        if one.stored.parts:
-            self._write_parts(one)
-        consumed = None
-        for place in _places(one)[1]:
-            put = self._table.put_new({**one.stored.head, "timestamp_type": place})
-            consumed = put.consumed if consumed is None else consumed + put.consumed
-            if put.new or (put.existing and _same(put.existing, one)):
-                return consumed, place
-        return consumed, None
-
     def _write_parts(self, one: Mapped) -> None:
         note = {**(one.stored.note or {}), "noted_at": int(self._parts.clock.time())}
         consumed = self._table.put(note).consumed
         self._spend((consumed + self._table.batch_write(one.stored.parts)).write_units)
 
-    def _drop_parts(self, head: Mapping[str, Any]) -> Any:
+    def _drop_parts(self, standing: Standing, in_favour_of: Mapped | None) -> Consumed:
+        """Deletes the parts of a message that went, unless they are those of one that stays."""
+        head = standing.head
+        shared = in_favour_of is not None and _share_parts(standing, in_favour_of)
+        if "content_parts" not in head or shared:
+            return NOTHING
         partition = parts_partition(head["user_id"], head["message_id"])
-        numbers = range(int(head.get("content_parts", 0)))
+        numbers = range(int(head["content_parts"]))
         gone = [
             {"user_date": partition, "timestamp_type": f"{part_prefix(head)}{number:06d}"}
             for number in numbers
@@ -288,6 +333,15 @@ class OptimizedSide:
         return ttl is not None and int(ttl) <= self._parts.clock.time()
 
 
+def leaving(one: Mapped | None, standing: Sequence[Standing]) -> list[Standing]:
+    """Those that go once the message stands as it is wanted: all but one at a place of its own."""
+    if one is None:
+        return list(standing)
+    day, places = _places(one)
+    own = [s for s in standing if s.user_date == day and s.place in places]
+    return [s for s in standing if s not in own[:1]]
+
+
 def wanted_of(messages: Iterable[Message]) -> Wanted:
     """Where any of these versions of one message may stand."""
     found = list(messages)
@@ -307,9 +361,21 @@ def _places(one: Mapped) -> tuple[str, list[str]]:
     return places_of(m.user_id, m.timestamp_us, m.role, m.message_id)
 
 
+def _name(one: Mapped) -> tuple[str, str]:
+    return one.message.user_id, one.message.message_id
+
+
 def _first_place(one: Mapped) -> tuple[str, str]:
     day, places = _places(one)
     return day, places[0]
+
+
+def _as_it_was(standing: Standing) -> Condition:
+    """Holds while the very content stands that was read."""
+    tests = equals("message_id", standing.message_id).tests
+    if "content_hash" in standing.head:
+        tests += equals("content_hash", standing.head["content_hash"]).tests
+    return Condition(tests)
 
 
 def _share_parts(standing: Standing, one: Mapped) -> bool:
@@ -318,10 +384,10 @@ def _share_parts(standing: Standing, one: Mapped) -> bool:
     return (standing.message_id, standing.head.get("content_hash")) == own
 
 
-def _same(head: Mapping[str, Any], one: Mapped) -> bool:
-    """Whether it is this message's own first try."""
-    own = (one.message.user_id, one.message.message_id)
-    return (head.get("user_id"), head.get("message_id")) == own
+def _is(head: Mapping[str, Any] | None, one: Mapped) -> bool:
+    """Whether a head is this very message, with this content."""
+    names = ("user_id", "message_id", "content_hash")
+    return head is not None and all(head.get(name) == one.stored.head[name] for name in names)
 
 
 def _standing(head: Mapping[str, Any]) -> Standing:

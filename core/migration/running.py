@@ -54,7 +54,7 @@ class Run:
     ) -> None:
         """With `both` what changes in the optimized tables goes back to the legacy one too."""
         self._tools = tools
-        self._state = state
+        self._state, self._both = state, both
         wiring = tools.wiring
         self._clock = wiring.clock
         sides = ("legacy", "optimized") if both else ("legacy",)
@@ -132,6 +132,7 @@ class Run:
             tools.failures,
             self._clock,
             self._state.segments,
+            live=self._both,
         )
         while True:
             try:

@@ -1,9 +1,9 @@
-"""What a window of a stream shows of each message: where it may stand, and what it was before."""
+"""What a window of a stream shows of each message: where it may stand, and what was changed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from core.aws.codec import WireItem, decode_item
 from core.memory.items import from_item
@@ -18,71 +18,114 @@ from core.migration.transform import (
 )
 from core.transfer.lines import Change
 
+Digest = bytes | None
+"""Of what stands at a place; None: nothing."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One change of a message: where, what it found and left, when, and its versions in brief."""
+
+    side: str
+    key: Key
+    place: str
+    old: Digest
+    new: Digest
+    stamp_us: int
+    versions: tuple[Message, ...]
+
 
 @dataclass
 class Touch:
-    """A message that changed, by its legacy key.
+    """What a stream showed of a message.
 
-    `versions` are its images, without their contents; `base` is the digest of the first one
-    before (None: it was not there), `stamp_us` the time of the last change.
+    `versions` tell where it may stand. `olds` is what others' changes found, `news` what any change
+    left; `firsts` is what the first change by others found at each place. `stamp_us` is the time
+    of the last change by others, 0 where there was none.
     """
 
     key: Key
-    base: bytes | None
-    stamp_us: int
-    versions: list[Message] = field(default_factory=list)
+    versions: set[tuple[str, int, str]]
+    olds: set[Digest]
+    news: set[Digest]
+    firsts: dict[str, Digest]
+    stamp_us: int = 0
 
     def join(self, other: Touch) -> None:
         """Adds what came after."""
-        self.versions += [m for m in other.versions if m not in self.versions]
+        self.versions |= other.versions
+        again = other.firsts.keys() & self.firsts.keys()
+        self.olds |= other.olds | ({None} if any(other.firsts[p] is None for p in again) else set())
+        self.news |= other.news
+        self.firsts = {**other.firsts, **self.firsts}
         self.stamp_us = max(self.stamp_us, other.stamp_us)
-        # Of a message that moved, one record shows it come and another one gone, in any order.
-        self.base = self.base or other.base
+
+    @property
+    def past(self) -> frozenset[Digest]:
+        """What this side held at some time before the last change by others.
+
+        A message that moved comes to one place and goes from another, in any order: that it was
+        not at the one before does not mean that it was not there.
+        """
+        if not self.firsts:
+            return frozenset()
+        began_here = all(first is None for first in self.firsts.values())
+        return frozenset(self.olds | ({None} if began_here else set()))
 
 
 Touches = dict[Key, Touch]
+IsEcho = Callable[[Record], bool]
+"""Whether a record is of the migration's own."""
 
 
-def touch_legacy(change: Change) -> Touch:
-    """What a change of the legacy table touches."""
+def legacy_record(change: Change) -> Record:
+    """What a change of the legacy table says."""
     key = (change.keys["user_id"]["S"], change.keys[SORT_KEY]["S"])
-    touch = Touch(key, None, change.written_us)
-    for image in (change.old, change.new):
-        if image is None:
-            continue
-        try:
-            one = mapped(image)
-        except UnmappableError:
-            continue  # it never was copied
-        touch.versions.append(_brief(one.message))
-        if image is change.old:
-            touch.base = one.digest
-    return touch
+    found = [_legacy_image(image) for image in (change.old, change.new)]
+    versions = tuple(message for message, _ in found if message is not None)
+    old, new = (digest for _, digest in found)
+    return Record("legacy", key, "", old, new, change.written_us, versions)
 
 
-def touch_optimized(change: Change) -> Touch | None:
-    """What a change of the optimized history touches; None where it is no message's head."""
+def optimized_record(change: Change) -> Record | None:
+    """What a change of the optimized history says; None where it is of no message's head."""
     heads = [image for image in (change.old, change.new) if image is not None and _is_head(image)]
     if not heads:
         return None
-    messages = [from_item({**decode_item(image), "content": ""}) for image in heads]
+    messages = tuple(from_item({**decode_item(image), "content": ""}) for image in heads)
     key = (messages[-1].user_id, legacy_sort_key(messages[-1]))
-    base = head_digest(change.old) if change.old is not None and _is_head(change.old) else None
-    return Touch(key, base, change.written_us, [_brief(m) for m in messages])
+    old, new = (
+        head_digest(image) if image is not None and _is_head(image) else None
+        for image in (change.old, change.new)
+    )
+    place = change.keys["user_date"]["S"] + change.keys["timestamp_type"]["S"]
+    return Record("optimized", key, place, old, new, change.written_us, messages)
 
 
-def add(touches: Touches, touch: Touch | None) -> None:
-    """Adds a touch to those before it."""
-    if touch is None:
+def add(touches: Touches, record: Record | None, is_echo: IsEcho) -> None:
+    """Adds a record to those before it."""
+    if record is None:
         return
-    if touch.key in touches:
-        touches[touch.key].join(touch)
+    versions = {(m.message_id, m.timestamp_us, m.role) for m in record.versions}
+    touch = Touch(record.key, versions, set(), {record.new}, {})
+    if not is_echo(record):
+        touch.olds = {record.old} - {None}
+        touch.firsts = {record.place: record.old}
+        touch.stamp_us = record.stamp_us
+    if record.key in touches:
+        touches[record.key].join(touch)
     else:
-        touches[touch.key] = touch
+        touches[record.key] = touch
 
 
-def _brief(message: Message) -> Message:
-    return Message(message.user_id, "", message.message_id, message.timestamp_us, message.role, "")
+def _legacy_image(image: WireItem | None) -> tuple[Message | None, Digest]:
+    if image is None:
+        return None, None
+    try:
+        one = mapped(image)
+    except UnmappableError:
+        return None, None  # it never was copied
+    return one.message, one.digest
 
 
 def _is_head(image: WireItem) -> bool:

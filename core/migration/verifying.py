@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from core.aws.codec import WireItem, encode_item
-from core.errors import DamagedError
+from core.errors import ConditionFailedError, DamagedError
 from core.memory.model import content_hash
 from core.migration.comparison import Comparison, Differing, Read, name_of, vector_owner
 from core.migration.ledger import Day, Totals
@@ -291,7 +292,9 @@ class Verifier:
     ) -> None:
         for mismatch in found:
             suspect = suspects[mismatch.user_id, mismatch.sort_key]
-            self._put_right(self._seen(suspect))
+            # Who writes it this moment makes it right himself, or it is found again.
+            with suppress(ConditionFailedError):
+                self._put_right(self._seen(suspect))
         for user_id in sorted({mismatch.user_id for mismatch in others}):
             self._sampler.repair(user_id)
 
