@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from core.errors import NotConfirmedError, UsageError
 from ialctl.context import AppContext
 from ialctl.migrating import current_state, may_change, migrating
+from ialctl.migration_stack import give_up_stack
 from ialctl.output import plain
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ class Cleanup:
         overruled = self._overruled()
         state = current_state(self._context)
         if state is not None and state.status == "cleaned":
-            self._result("nothing to do", "Nothing to do: the legacy table is deleted already.")
+            gave_up = give_up_stack(self._context) if execute else ""
+            outcome = "done" if gave_up else "nothing to do"
+            self._result(outcome, gave_up or "Nothing to do: the legacy table is deleted already.")
             return
         if state is None or state.status != "cut_over":
             raise UsageError(
@@ -114,9 +117,9 @@ class Cleanup:
         folder = temporary_folder(self._context)
         with migrating(self._context) as migrator:
             outcome = migrator.clean_up(overrule=overrule, sample=self._sample, folder=folder)
-        self._result(
-            outcome, f"Deleted: the table '{self._table}', found equal once more.\n{_KEPT}"
-        )
+        gave_up = give_up_stack(self._context)
+        said = f"Deleted: the table '{self._table}', found equal once more.\n{_KEPT}"
+        self._result(outcome, "\n".join(filter(None, (said, gave_up))))
 
     def _result(self, outcome: str, said: str) -> None:
         data = {"outcome": outcome, "table": self._table}

@@ -18,7 +18,6 @@ from ialctl.output import plain
 
 if TYPE_CHECKING:
     from core.migration.journal import State
-    from core.migration.planning import Plan
 
 _WAIT_S = 20.0
 _FOLLOW_S = 30.0
@@ -44,8 +43,7 @@ class Guide:
         if state is not None and state.status in ("cut_over", "cleaned"):
             self._over(state)
             return
-        made = self._plan()
-        would = self._would(state, made)
+        would = self._planned() if state is None else self._go_on(state)
         if not may_change(self._context, would, execute=execute, dry_run=dry_run):
             self._result(state, "shown")
             return
@@ -64,7 +62,8 @@ class Guide:
         self._say("cut over", f"done before: {short_words(state, now_s)}")
         self._result(state, "nothing to do", next_words(state, now_s))
 
-    def _plan(self) -> Plan:
+    def _planned(self) -> str:
+        """Shows the plan; answers what would be done."""
         from core.migration.planning import SAMPLE_ITEMS
         from ialctl.migration_plan import made_plan, show_plan, summary
 
@@ -75,16 +74,13 @@ class Guide:
                 output.err.print(part)
             output.note("")
         self._say("plan", summary(made))
-        return made
-
-    def _would(self, state: State | None, made: Plan) -> str:
-        from ialctl.migration_plan import summary
-
-        if state is not None:
-            return f"go on with the migration that is '{state.status}': copy, verify, cut over."
         return (
             f"back up the project, copy {summary(made)},\nverify them, and ask before the cut-over."
         )
+
+    def _go_on(self, state: State) -> str:
+        self._say("plan", f"done before: the migration is '{state.status}'")
+        return "go on with it: copy what is left, verify, and ask before the cut-over."
 
     def _back_up(self, state: State | None) -> None:
         from ialctl.migration_backup import back_up, fitting_backup

@@ -37,9 +37,11 @@ def register(app: typer.Typer) -> None:
             "tables": [],
             "engine": None,
             "backup": None,
+            "migration": None,
         }
         if endpoint["running"]:
             data |= _standing(context) | {"backup": _last_backup(context)}
+            data["migration"] = _migration(context)
         context.output.result("status", data, lambda: _shown(data))
 
 
@@ -95,6 +97,15 @@ def _last_backup(context: AppContext) -> dict[str, Any] | None:
     return {"id": found.id, "place": place.url, "at": about.finished_at, "items": about.items}
 
 
+def _migration(context: AppContext) -> str | None:
+    """Where a migration stands, in a few words; None where there is none."""
+    from ialctl.migrating import current_state
+    from ialctl.migration_words import short_words
+
+    state = current_state(context)
+    return None if state is None else short_words(state, context.clock.time())
+
+
 def _backup_words(backup: dict[str, Any] | None) -> str:
     if backup is None:
         return "none yet: `ialctl backup`"
@@ -109,7 +120,10 @@ def _shown(data: dict[str, Any]) -> Group:
     parts: list[Any] = [plain(f"project   {data['project']}\nendpoint  {where}")]
     if not endpoint["running"]:
         return Group(*parts, plain("Nothing runs here. Bring it up: `ialctl start`."))
-    parts.append(plain(f"engine    {data['engine']}\nbackup    {_backup_words(data['backup'])}\n"))
+    about = [f"engine    {data['engine']}", f"backup    {_backup_words(data['backup'])}"]
+    if data["migration"]:
+        about.append(f"migration {data['migration']}: `ialctl migrate status`")
+    parts.append(plain("\n".join(about) + "\n"))
     optional = [
         s
         | {"status": s["status"] or ("optional, not deployed" if s["optional"] else "not deployed")}
