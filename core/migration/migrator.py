@@ -37,8 +37,6 @@ from core.transfer.streams import StreamPosition
 
 SAMPLE_USERS = 200
 _POLL_S = 0.2
-NOTICE_S = 15.0
-"""So long both tables are written after a switch: engines notice it within ten seconds."""
 SOAK_S = 7 * 86_400.0
 VERIFIED_S = 24 * 3600.0
 """A verification older than this says too little of what a switch would find."""
@@ -147,7 +145,7 @@ class Migrator:
             if state.status == "copied":
                 state = self._switch(tools, state)
             run = self._run(tools, state, leading="optimized", both=True)
-            run.follow(max(0.0, NOTICE_S - (self._clock.time() - (state.cut_over_s or 0.0))))
+            run.follow(self._left_to_notice_s(state.cut_over_s))
             run.catch_up()
             return "done"
 
@@ -168,7 +166,7 @@ class Migrator:
                 )
                 tools.journal.switch(state, "legacy", ("optimized", "legacy", "dual", ""))
             run = self._run(tools, state, leading="legacy", both=True)
-            run.follow(max(0.0, NOTICE_S - (self._clock.time() - (state.rolled_back_s or 0.0))))
+            run.follow(self._left_to_notice_s(state.rolled_back_s))
             run.catch_up()
             return "done"
 
@@ -387,8 +385,11 @@ class Migrator:
         said = "There is no migration" if state is None else f"The migration is '{status}'"
         raise UsageError(f"{said}; this step does not come now.", cures.get(status))
 
+    def _left_to_notice_s(self, at_s: float | None) -> float:
+        return max(0.0, self._options.notice_s - (self._clock.time() - (at_s or 0.0)))
+
     def _noticed(self, at_s: float | None) -> bool:
-        return at_s is not None and self._clock.time() - at_s > NOTICE_S + CLOSE_S
+        return at_s is not None and self._clock.time() - at_s > self._options.notice_s + CLOSE_S
 
     def _noted_engine(self, tools: Tools) -> str | None:
         return self._noted(tools.wiring)

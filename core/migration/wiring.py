@@ -35,6 +35,8 @@ _INDEX_MB = 32
 _VIEW = "NEW_AND_OLD_IMAGES"
 _READY_S = 300.0
 _POLL_S = 0.2
+NOTICE_S = 15.0
+"""So long both tables are written after a switch: engines notice it within ten seconds."""
 _ANEW = "Copy anew what is there by now: `ialctl migrate run --restart`."
 
 
@@ -45,6 +47,7 @@ class Options:
     `embed` makes a vector for what has none while it is copied; `remake` uses no inline vectors.
     `again` may be False only where nothing was copied before.
     Up to `max_failed` items that can't be mapped are borne, and written to `dead_letters`.
+    After a switch both sides are followed for `notice_s`: until every engine has noticed.
     """
 
     segments: int = SEGMENTS
@@ -56,6 +59,7 @@ class Options:
     embed: bool = False
     remake: bool = False
     again: bool = True
+    notice_s: float = NOTICE_S
     limits: Limits = field(default_factory=Limits)
 
 
