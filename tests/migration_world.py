@@ -125,6 +125,7 @@ class World:
     clock: FakeClock = field(init=False)
     truth: dict[tuple[str, str], Wrote] = field(default_factory=dict)
     crashes: int = 0
+    texts: int = 0
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -159,7 +160,7 @@ class World:
         """One write of an application of the legacy engine."""
         key = (self.rng.choice(USERS), f"k{self.rng.randrange(6)}")
         gone = self.rng.random() < 0.25
-        content = None if gone else f"text {self.rng.randrange(1000)}"
+        content = None if gone else f"text {self._next()}"
         item = {"user_id": key[0], "sort_key": key[1]}
         if gone and self.legacy.get(item).item is None:
             return  # nothing is changed by it, so no stream shows it
@@ -193,7 +194,7 @@ class World:
             head["message_id"],
             int(head["timestamp"]),
             head["role"],
-            content := f"edited {self.rng.randrange(1000)}",
+            content := f"edited {self._next()}",
             extra={"sort_key": head["sort_key"]} if "sort_key" in head else {},
         )
         gone = self.rng.random() < 0.3
@@ -214,6 +215,11 @@ class World:
             message = Message(user, "new", f"id{number}", when_us, "user", f"said {number}")
             self._may_write((user, legacy_sort_key(message)), "optimized", message.content)
             store.append(message)
+
+    def _next(self) -> int:
+        """No text twice: a write that changes nothing is shown by no stream."""
+        self.texts += 1
+        return self.texts
 
     def _may_write(self, key: tuple[str, str], side: str, content: str | None) -> bool:
         """Two sides write one message in different seconds: else nobody could say which is later."""

@@ -42,7 +42,9 @@ READ_ATTRIBUTES = (
     "ttl",
     "metadata",
 )
-OWN_ATTRIBUTES = frozenset((*READ_ATTRIBUTES, "content_summary", "summary"))
+LEAVING = "ialctl_leaving"
+"""Marks an item that a migration is about to delete, so that the stream tells who did."""
+OWN_ATTRIBUTES = frozenset((*READ_ATTRIBUTES, "content_summary", "summary", LEAVING))
 """What the memory itself writes into a head; other attributes are carried along."""
 _HASH_CHARS = 16
 _NOTE_OUTLIVES_S = 7 * 86_400

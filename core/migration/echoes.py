@@ -2,7 +2,8 @@
 
 While both sides are written, what goes across comes back in the other side's stream, and would
 look like somebody's change. So each write is announced before it is made, in the operations table
-too: a run that goes on after a crash has to know what the one before it wrote.
+too: a run that goes on after a crash has to know what the one before it wrote. What is deleted is
+marked before: nobody else writes what a migration does, but anybody may delete it.
 """
 
 from __future__ import annotations
@@ -12,28 +13,22 @@ from dataclasses import dataclass
 
 from core.migration.crossing import Key
 from core.migration.journal import Journal
-from core.migration.touches import Digest, Record
+from core.migration.touches import Record
 
 SLACK_S = 2.0
 """A record's stamp may be a second or two from when the write was made, by this clock."""
+_AT_ONCE = 90
 CRASHED_S = 10.0
 """So long after it was announced a run that crashed may have made a write."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """A write that is about to be made: what it will leave, and where (``: at any place)."""
+    """A write that is about to be made, and what it will leave."""
 
     side: str
     key: Key
-    digest: Digest
-    place: str = ""
-
-    def is_shown_by(self, record: Record) -> bool:
-        """Whether a record is what such a write would look like."""
-        if (record.side, record.key, record.new) != (self.side, self.key, self.digest):
-            return False
-        return self.place in ("", record.place)
+    digest: bytes
 
 
 @dataclass
@@ -42,6 +37,7 @@ class _Batch:
     from_s: float
     until_s: float
     left: list[Expected]
+    fewer: bool = False
 
 
 class Echoes:
@@ -56,6 +52,7 @@ class Echoes:
             if at_s + SLACK_S >= read_s
         ]
         self._number = int(now_s * 1000)
+        self._disputed: set[Key] = set()
 
     def expect(self, writes: Iterable[Expected], now_s: float) -> None:
         """Announces writes before they are made."""
@@ -73,36 +70,48 @@ class Echoes:
             batch.until_s = min(batch.until_s, now_s)
 
     def cancel(self, key: Key) -> None:
-        """What was announced of a message was not made after all."""
+        """What was announced of a message was not made after all: somebody else changed it."""
+        self._disputed.add(key)
         for batch in self._batches[-1:]:
             batch.left = [one for one in batch.left if one.key != key]
             self._journal.announce(batch.name, batch.from_s, [_row(one) for one in batch.left])
 
     def is_echo(self, record: Record) -> bool:
         """Whether a record shows one of them; each is shown once."""
+        if record.new is None:
+            # Whoever came between the mark and the deletion deleted a marked one.
+            return record.marked and record.key not in self._disputed
         at_s = record.stamp_us / 1_000_000
+        shown = Expected(record.side, record.key, record.new)
         for batch in self._batches:
             if not batch.from_s - SLACK_S <= at_s <= batch.until_s + SLACK_S:
                 continue
-            for one in batch.left:
-                if one.is_shown_by(record):
-                    batch.left.remove(one)
-                    return True
+            if shown in batch.left:
+                batch.left.remove(shown)
+                batch.fewer = True
+                return True
         return False
 
-    def forget(self, read_s: float) -> None:
-        """Forgets the writes that streams have shown: all stamped before `read_s` is read."""
-        over = [batch for batch in self._batches if batch.until_s + SLACK_S < read_s]
-        for batch in over:
-            self._journal.forget_announced(batch.name)
-            self._batches.remove(batch)
+    def shown(self, read_s: float) -> dict[str, tuple[float, list[list[str]]]]:
+        """What is left of announcements that streams have shown some of, to be noted with that.
+
+        All that is stamped before `read_s` is read: what was expected before is none any more.
+        """
+        self._disputed.clear()
+        for batch in self._batches:
+            if batch.until_s + SLACK_S < read_s:
+                batch.left, batch.fewer = [], True
+        told = [batch for batch in self._batches if batch.fewer][:_AT_ONCE]
+        for batch in told:
+            batch.fewer = False
+        self._batches = [batch for batch in self._batches if batch.left or batch.fewer]
+        return {b.name: (b.from_s, [_row(one) for one in b.left]) for b in told}
 
 
 def _row(one: Expected) -> list[str]:
-    digest = "" if one.digest is None else one.digest.hex()
-    return [one.side, *one.key, digest, one.place]
+    return [one.side, *one.key, one.digest.hex()]
 
 
 def _expected(row: list[str]) -> Expected:
-    side, user_id, sort_key, digest, place = row
-    return Expected(side, (user_id, sort_key), bytes.fromhex(digest) if digest else None, place)
+    side, user_id, sort_key, digest = row
+    return Expected(side, (user_id, sort_key), bytes.fromhex(digest))

@@ -21,7 +21,7 @@ from core.migration.failures import DeadLetters
 from core.migration.journal import Failure, Journal
 from core.migration.legacy import LegacySide, wire
 from core.migration.merging import Engine, Side, Way, decide
-from core.migration.optimized import OptimizedSide, Standing, Wanted, leaving
+from core.migration.optimized import OptimizedSide, Standing, Wanted
 from core.migration.touches import Touch, Touches, add, legacy_record, optimized_record
 from core.migration.transform import Mapped, UnmappableError, is_expired, mapped
 from core.transfer.lines import Change
@@ -150,8 +150,7 @@ class Follower:
         self.positions = positions
         if self.is_settled:
             yield "note"
-            self.journal.save_positions(positions)
-            self._echoes.forget(self._since_s())
+            self.journal.save_positions(positions, self._echoes.shown(self._since_s()))
 
     def check_lag(self) -> None:
         """Ends it before something is lost.
@@ -298,13 +297,10 @@ class Follower:
 
 def _expected(key: Key, way: Way, now: _Now) -> Iterator[Expected]:
     """What the streams will show of a message that goes this way."""
-    if way == "to_legacy":
-        yield Expected("legacy", key, now.standing[0].digest if now.standing else None)
-    elif way == "to_optimized":
-        if now.one is not None:
-            yield Expected("optimized", key, now.one.digest)
-        for standing in leaving(now.one, now.standing):
-            yield Expected("optimized", key, None, standing.user_date + standing.place)
+    if way == "to_legacy" and now.standing:
+        yield Expected("legacy", key, now.standing[0].digest)
+    elif way == "to_optimized" and now.one is not None:
+        yield Expected("optimized", key, now.one.digest)
 
 
 def _joined(first: Touch | None, then: Touch | None) -> Touch | None:
@@ -327,4 +323,4 @@ def _wanted(pair: Pair, one: Mapped | None) -> Wanted | None:
 def _side(now: bytes | None, touch: Touch | None) -> Side:
     if touch is None:
         return Side(now)
-    return Side(now, touch.past, frozenset(touch.news), touch.stamp_us)
+    return Side(now, touch.past, touch.news, touch.stamp_us)

@@ -174,12 +174,25 @@ class Journal:
             return None
         return StreamPosition(str(item["arn"]), int(item["since_s"]), dict(item["shards"]))
 
-    def save_positions(self, positions: Mapping[str, StreamPosition]) -> None:
-        """Notes up to where the changes of each side are applied."""
+    def save_positions(
+        self,
+        positions: Mapping[str, StreamPosition],
+        announced: Mapping[str, tuple[float, Sequence[Sequence[str]]]] | None = None,
+    ) -> None:
+        """Notes up to where the changes of each side are applied.
+
+        With it what is left of writes that were `announced`, by name: when, and the rows; those
+        that have none left are forgotten.
+        """
         items = [
             Write("put", _item(f"stream#{side}", dataclasses.asdict(position)))
             for side, position in positions.items()
         ]
+        for name, (at_s, rows) in (announced or {}).items():
+            if rows:
+                items.append(Write("put", _announced(name, at_s, rows)))
+            else:
+                items.append(Write("delete", key={"pk": PARTITION, "sk": ANNOUNCED + name}))
         self._transact(*items)
 
     def forget_copy(self, segments: int) -> None:
@@ -211,17 +224,13 @@ class Journal:
 
     def announce(self, name: str, at_s: float, rows: Sequence[Sequence[str]]) -> None:
         """Notes writes that are about to be made while both sides are written."""
-        self._put(_item(ANNOUNCED + name, {"at_s": at_s, "rows": [list(row) for row in rows]}))
+        self._put(_announced(name, at_s, rows))
 
     def announced(self) -> Iterator[tuple[str, float, list[list[str]]]]:
         """What was announced and not forgotten: its name, when, and the rows."""
         for item in self._items(ANNOUNCED):
             name = str(item["sk"]).removeprefix(ANNOUNCED)
             yield name, float(item["at_s"]), [[str(n) for n in row] for row in item["rows"]]
-
-    def forget_announced(self, name: str) -> None:
-        """The streams have shown these writes."""
-        self._delete(ANNOUNCED + name)
 
     def failures(self) -> Iterator[Failure]:
         """The items that could not be moved."""
@@ -269,6 +278,10 @@ class Journal:
     def _lost(self) -> bool:
         lease = self._table.get(_LEASE_KEY, consistent=True).item or {}
         return self._run is not None and lease.get("run") != self._run
+
+
+def _announced(name: str, at_s: float, rows: Sequence[Sequence[str]]) -> Item:
+    return _item(ANNOUNCED + name, {"at_s": at_s, "rows": [list(row) for row in rows]})
 
 
 def _segment(number: int) -> str:

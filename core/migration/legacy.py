@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.aws.codec import WireItem, encode_item
-from core.aws.requests import Condition, Test
+from core.aws.requests import Change, Condition, Test
 from core.aws.table import Table, batches
 from core.clock import Clock
+from core.memory.items import LEAVING
 from core.memory.model import Message
 from core.migration.crossing import Key
 from core.migration.transform import SORT_KEY, legacy_item
@@ -72,7 +73,11 @@ class LegacySide:
             ConditionFailedError: something else stands by now, or nothing.
         """
         asked = {"user_id": key[0], SORT_KEY: key[1]}
-        self.spend(self.table.delete(asked, _unchanged(standing)).consumed.write_units)
+        same = _unchanged(standing)
+        # Marked first, so that the stream tells who deleted it.
+        consumed = self.table.update(asked, Change(set={LEAVING: True}), same).consumed
+        marked = Condition((*same.tests, Test(LEAVING, "present")))
+        self.spend((consumed + self.table.delete(asked, marked).consumed).write_units)
 
 
 def wire(item: Mapping[str, Any]) -> WireItem:

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from core.aws.capacity import NOTHING, Consumed
 from core.aws.codec import WireItem, encode_item
-from core.aws.requests import Condition, Write, absent, equals
+from core.aws.requests import Change, Condition, Test, Write, absent, equals
 from core.aws.table import batches
 from core.errors import ConditionFailedError
 from core.memory.index.rows import Indexed
-from core.memory.items import from_item, part_prefix
+from core.memory.items import LEAVING, from_item, part_prefix
 from core.memory.keys import parts_partition
 from core.memory.model import Message
 from core.memory.parts import Parts
@@ -220,7 +220,8 @@ class OptimizedSide:
         consumed = NOTHING
         for one in standing:
             key = {"user_date": one.user_date, "timestamp_type": one.place}
-            consumed += self._table.delete(key, _as_it_was(one)).consumed
+            consumed += self._mark(one)
+            consumed += self._table.delete(key, _as_it_was(one, marked=True)).consumed
             consumed += self._drop_parts(one, in_favour_of[0] if in_favour_of else None)
         gone = {one.message_id for one in standing}
         self._parts.store.forget(lambda m: m.user_id == user_id and m.message_id in gone)
@@ -257,9 +258,10 @@ class OptimizedSide:
         self._take_out(one.message.user_id, [old], place)
         key = {"user_date": old.user_date, "timestamp_type": old.place}
         head = {**one.stored.head, "timestamp_type": place}
-        consumed = self._table.transact(
+        consumed = self._mark(old)
+        consumed += self._table.transact(
             (
-                Write("delete", key=key, condition=_as_it_was(old)),
+                Write("delete", key=key, condition=_as_it_was(old, marked=True)),
                 Write("put", head, condition=absent("user_date")),
             )
         )
@@ -267,6 +269,12 @@ class OptimizedSide:
         self._parts.store.forget(lambda m: m.message_id == old.message_id)
         self._note_aside(one, place)
         return place
+
+    def _mark(self, standing: Standing) -> Consumed:
+        """Marks what is about to be deleted, so that the stream tells who did."""
+        key = {"user_date": standing.user_date, "timestamp_type": standing.place}
+        change = Change(set={LEAVING: True})
+        return self._table.update(key, change, _as_it_was(standing)).consumed
 
     def _note_aside(self, one: Mapped, place: str) -> None:
         if place != _first_place(one)[1]:
@@ -370,9 +378,10 @@ def _first_place(one: Mapped) -> tuple[str, str]:
     return day, places[0]
 
 
-def _as_it_was(standing: Standing) -> Condition:
-    """Holds while the very content stands that was read."""
+def _as_it_was(standing: Standing, *, marked: bool = False) -> Condition:
+    """Holds while the very content stands that was read, and the mark if there is to be one."""
     tests = equals("message_id", standing.message_id).tests
+    tests += (Test(LEAVING, "present"),) if marked else ()
     if "content_hash" in standing.head:
         tests += equals("content_hash", standing.head["content_hash"]).tests
     return Condition(tests)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.aws.codec import WireItem, decode_item
-from core.memory.items import from_item
+from core.memory.items import LEAVING, from_item
 from core.memory.model import Message
 from core.migration.crossing import Key
 from core.migration.transform import (
@@ -24,7 +24,10 @@ Digest = bytes | None
 
 @dataclass(frozen=True)
 class Record:
-    """One change of a message: where, what it found and left, when, and its versions in brief."""
+    """One change of a message: where, what it found and left, when, and its versions.
+
+    `marked`: it was deleted after a migration had marked it.
+    """
 
     side: str
     key: Key
@@ -33,22 +36,25 @@ class Record:
     new: Digest
     stamp_us: int
     versions: tuple[Message, ...]
+    marked: bool
 
 
 @dataclass
 class Touch:
     """What a stream showed of a message.
 
-    `versions` tell where it may stand. `olds` is what others' changes found, `news` what any change
-    left; `firsts` is what the first change by others found at each place. `stamp_us` is the time
-    of the last change by others, 0 where there was none.
+    `versions` tell where it may stand. `olds` is what others' changes found, `lefts` what any
+    change left, and `lasts` what the last one left at each place; `firsts` is what the first change
+    by others found at each. `stamp_us` is the time of the last change by others, 0 where there was
+    none.
     """
 
     key: Key
     versions: set[tuple[str, int, str]]
     olds: set[Digest]
-    news: set[Digest]
+    lefts: set[Digest]
     firsts: dict[str, Digest]
+    lasts: dict[str, Digest]
     stamp_us: int = 0
 
     def join(self, other: Touch) -> None:
@@ -56,7 +62,8 @@ class Touch:
         self.versions |= other.versions
         again = other.firsts.keys() & self.firsts.keys()
         self.olds |= other.olds | ({None} if any(other.firsts[p] is None for p in again) else set())
-        self.news |= other.news
+        self.lefts |= other.lefts
+        self.lasts = {**self.lasts, **other.lasts}
         self.firsts = {**other.firsts, **self.firsts}
         self.stamp_us = max(self.stamp_us, other.stamp_us)
 
@@ -72,6 +79,13 @@ class Touch:
         began_here = all(first is None for first in self.firsts.values())
         return frozenset(self.olds | ({None} if began_here else set()))
 
+    @property
+    def news(self) -> frozenset[Digest]:
+        """What this side may hold by what the stream showed; None only if nothing is left."""
+        left = {digest for digest in self.lefts if digest is not None}
+        gone = all(last is None for last in self.lasts.values())
+        return frozenset(left | ({None} if gone else set()))
+
 
 Touches = dict[Key, Touch]
 IsEcho = Callable[[Record], bool]
@@ -84,7 +98,7 @@ def legacy_record(change: Change) -> Record:
     found = [_legacy_image(image) for image in (change.old, change.new)]
     versions = tuple(message for message, _ in found if message is not None)
     old, new = (digest for _, digest in found)
-    return Record("legacy", key, "", old, new, change.written_us, versions)
+    return Record("legacy", key, "", old, new, change.written_us, versions, _is_marked(change))
 
 
 def optimized_record(change: Change) -> Record | None:
@@ -99,7 +113,8 @@ def optimized_record(change: Change) -> Record | None:
         for image in (change.old, change.new)
     )
     place = change.keys["user_date"]["S"] + change.keys["timestamp_type"]["S"]
-    return Record("optimized", key, place, old, new, change.written_us, messages)
+    at_us = change.written_us
+    return Record("optimized", key, place, old, new, at_us, messages, _is_marked(change))
 
 
 def add(touches: Touches, record: Record | None, is_echo: IsEcho) -> None:
@@ -107,8 +122,8 @@ def add(touches: Touches, record: Record | None, is_echo: IsEcho) -> None:
     if record is None:
         return
     versions = {(m.message_id, m.timestamp_us, m.role) for m in record.versions}
-    touch = Touch(record.key, versions, set(), {record.new}, {})
-    if not is_echo(record):
+    touch = Touch(record.key, versions, set(), {record.new}, {}, {record.place: record.new})
+    if not is_echo(record) and record.old != record.new:
         touch.olds = {record.old} - {None}
         touch.firsts = {record.place: record.old}
         touch.stamp_us = record.stamp_us
@@ -126,6 +141,10 @@ def _legacy_image(image: WireItem | None) -> tuple[Message | None, Digest]:
     except UnmappableError:
         return None, None  # it never was copied
     return one.message, one.digest
+
+
+def _is_marked(change: Change) -> bool:
+    return change.new is None and LEAVING in (change.old or {})
 
 
 def _is_head(image: WireItem) -> bool:

@@ -22,7 +22,7 @@ from core.errors import IalError, UsageError
 from core.llm.embedder import FloatArray
 from core.memory import legacy_items
 from core.memory.importing.records import UnusableError, parse_time
-from core.memory.items import OWN_ATTRIBUTES, StoredMessage, to_items
+from core.memory.items import LEAVING, OWN_ATTRIBUTES, StoredMessage, to_items
 from core.memory.keys import (
     PARTITION_KEY_BYTES,
     SORT_KEY_BYTES,
@@ -41,7 +41,9 @@ NO_SESSION = "unknown"
 RENAMED = "legacy_"
 """Goes before the name of an attribute that the optimized layout uses otherwise."""
 _SAID = frozenset(("timestamp", "session_id", "role", "content", "tokens", "metadata", "ttl"))
-_PLACED = frozenset(("user_date", "timestamp_type", "content", "content_z", "content_parts"))
+_PLACED = frozenset(
+    ("user_date", "timestamp_type", "content", "content_z", "content_parts", LEAVING)
+)
 _TAKEN = OWN_ATTRIBUTES | _PLACED
 _UNIX = re.compile(r"\d{1,20}(\.\d{1,6})?")
 _UTC = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]00:?00)?)?")
@@ -78,7 +80,8 @@ def mapped(wire: WireItem) -> Mapped:
         UnmappableError: a user id, role, session or size that no item can be made for.
     """
     vector = _vector(wire.get("embedding"))
-    item = decode_item({n: v for n, v in wire.items() if n != "embedding" or vector is None})
+    left_out = {LEAVING} if vector is None else {LEAVING, "embedding"}
+    item = decode_item({n: v for n, v in wire.items() if n not in left_out})
     plain = legacy_items.from_item(item).message
     message = replace(plain, session_id=plain.session_id or NO_SESSION)
     own_id = _own_id(item, plain)
