@@ -43,6 +43,7 @@ USERS = ("ann", "b#b%")
 ROLES = ("user", "assistant")
 SIDES = ("legacy", "optimized")
 _DAY_US = 86_400_000_000
+_ANEW_S = 20
 _BEGIN_US = 1_750_000_000_000_000
 
 
@@ -126,6 +127,7 @@ class World:
     truth: dict[tuple[str, str], Wrote] = field(default_factory=dict)
     crashes: int = 0
     texts: int = 0
+    gone: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -222,11 +224,20 @@ class World:
         return self.texts
 
     def _may_write(self, key: tuple[str, str], side: str, content: str | None) -> bool:
-        """Two sides write one message in different seconds: else nobody could say which is later."""
+        """Two sides write one message in different seconds: else nobody could say which is later.
+
+        Nor does a side that deleted a message make it anew at once and delete it again: for who
+        looks before and after, that is as if nothing had happened.
+        """
         now_s = int(self.clock.time())
         last = self.truth.get(key)
         if last is not None and last.side != side and last.at_s >= now_s:
             return False
+        gone_s = self.gone.get((*key, side), 0)
+        if now_s - gone_s < _ANEW_S:
+            return False
+        if content is None:
+            self.gone[*key, side] = now_s
         self.truth[key] = Wrote(side, now_s, content)
         return True
 

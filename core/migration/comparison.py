@@ -11,6 +11,7 @@ from pathlib import Path
 from core.aws.codec import WireItem, decode_item
 from core.clock import Clock
 from core.errors import DamagedError
+from core.memory.index.known import TEXT_CHARACTERS
 from core.memory.items import from_item
 from core.memory.keys import day_of, decoded
 from core.memory.model import Message, content_hash
@@ -38,7 +39,10 @@ Pages = Callable[[int], Iterator[ScanPage]]
 
 @dataclass(frozen=True)
 class Read:
-    """A message as one side has it: its name, its digest, its key, its time and role if known."""
+    """A message as one side has it: its name, its digest, its key, its time and role if known.
+
+    `text` is the digest of its text as it stands beside its vector.
+    """
 
     user_id: str
     message_id: str
@@ -47,6 +51,7 @@ class Read:
     digest: bytes
     key: tuple[str, str]
     time: tuple[int, str] | None = None
+    text: bytes = bytes(DIGEST_BYTES)
 
     @property
     def name(self) -> bytes:
@@ -111,7 +116,7 @@ class Comparison(AbstractContextManager["Comparison"]):
             self.large += [(i["user_date"]["S"], i["timestamp_type"]["S"]) for i in heads]
             for one in found:
                 self._optimized.add(one.name, one.digest)
-                self._heads.add(name_of(one.user_id, one.key[1]), bytes(DIGEST_BYTES))
+                self._heads.add(name_of(one.user_id, one.key[1]), one.text)
             self.ledger.add("optimized", ((one.user_id, one.day, one.digest) for one in found))
 
     def read_vectors(self, pages: Iterator[ScanPage]) -> None:
@@ -120,7 +125,8 @@ class Comparison(AbstractContextManager["Comparison"]):
             for item in page.items:
                 owner = vector_owner(item, self._clock.time())
                 if owner is not None:
-                    self._vectors.add(name_of(*owner), bytes(DIGEST_BYTES))
+                    text = str(item.get("content", {}).get("S", ""))
+                    self._vectors.add(name_of(*owner), text_digest(text))
 
     def differing(self) -> Differing:
         """The messages that differ, once both sides are read."""
@@ -131,7 +137,7 @@ class Comparison(AbstractContextManager["Comparison"]):
             frozenset(found.extra_keys),
             frozenset(found.different_keys),
             frozenset(key for key, _, _ in self._optimized.duplicates()),
-            frozenset((*vectors.missing_keys, *vectors.extra_keys)),
+            frozenset((*vectors.missing_keys, *vectors.extra_keys, *vectors.different_keys)),
         )
 
     def legacy_read(self, item: WireItem) -> Read | None:
@@ -175,6 +181,12 @@ def vector_owner(item: Mapping[str, Mapping[str, str]], now_s: float) -> tuple[s
     return decoded(user), place
 
 
+def text_digest(content: str) -> bytes:
+    """16 bytes that stand for what of a content is kept beside its vector."""
+    kept = content[:TEXT_CHARACTERS].encode()
+    return hashlib.blake2b(kept, digest_size=DIGEST_BYTES).digest()
+
+
 def _message(head: Mapping[str, object]) -> Message:
     if "content_parts" in head:
         return from_item({**head, "content": ""})
@@ -190,6 +202,7 @@ def _read(message: Message, digest: bytes, key: tuple[str, str]) -> Read:
         digest,
         key,
         (message.timestamp_us, message.role),
+        text_digest(message.content),
     )
 
 

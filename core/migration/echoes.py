@@ -52,7 +52,7 @@ class Echoes:
             if at_s + SLACK_S >= read_s
         ]
         self._number = int(now_s * 1000)
-        self._disputed: set[Key] = set()
+        self._disputed: set[tuple[str, Key]] = set()
 
     def expect(self, writes: Iterable[Expected], now_s: float) -> None:
         """Announces writes before they are made."""
@@ -71,16 +71,22 @@ class Echoes:
 
     def cancel(self, key: Key) -> None:
         """What was announced of a message was not made after all: somebody else changed it."""
-        self._disputed.add(key)
         for batch in self._batches[-1:]:
             batch.left = [one for one in batch.left if one.key != key]
             self._journal.announce(batch.name, batch.from_s, [_row(one) for one in batch.left])
 
+    def dispute(self, side: str, key: Key) -> None:
+        """Somebody else deleted a message that was marked already."""
+        self._disputed.add((side, key))
+
     def is_echo(self, record: Record) -> bool:
         """Whether a record shows one of them; each is shown once."""
         if record.new is None:
-            # Whoever came between the mark and the deletion deleted a marked one.
-            return record.marked and record.key not in self._disputed
+            disputed = (record.side, record.key)
+            if record.marked and disputed in self._disputed:
+                self._disputed.remove(disputed)
+                return False
+            return record.marked
         at_s = record.stamp_us / 1_000_000
         shown = Expected(record.side, record.key, record.new)
         for batch in self._batches:
@@ -97,7 +103,6 @@ class Echoes:
 
         All that is stamped before `read_s` is read: what was expected before is none any more.
         """
-        self._disputed.clear()
         for batch in self._batches:
             if batch.until_s + SLACK_S < read_s:
                 batch.left, batch.fewer = [], True

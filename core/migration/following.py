@@ -19,7 +19,7 @@ from core.migration.crossing import Crossing, Key
 from core.migration.echoes import Echoes, Expected
 from core.migration.failures import DeadLetters
 from core.migration.journal import Failure, Journal
-from core.migration.legacy import LegacySide, wire
+from core.migration.legacy import LegacySide, MarkedError, wire
 from core.migration.merging import Engine, Side, Way, decide
 from core.migration.optimized import OptimizedSide, Standing, Wanted
 from core.migration.touches import Touch, Touches, add, legacy_record, optimized_record
@@ -251,9 +251,11 @@ class Follower:
                 self._bring_back(key, now)
             elif way == "to_optimized" or (thorough and now.is_level):
                 self._bring(key, now, thorough=thorough)
-        except ConditionFailedError:
+        except ConditionFailedError as error:
             # Somebody wrote it since it was looked at: that change is still to come.
             self._echoes.cancel(key)
+            if isinstance(error, MarkedError):
+                self._echoes.dispute("legacy" if way == "to_legacy" else "optimized", key)
             pair.age, pair.begun = 0, True
             self._waiting[key] = pair
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from core.aws.codec import WireItem, encode_item
 from core.aws.requests import Change, Condition, Test
 from core.aws.table import Table, batches
 from core.clock import Clock
+from core.errors import ConditionFailedError
 from core.memory.items import LEAVING
 from core.memory.model import Message
 from core.migration.crossing import Key
@@ -18,6 +20,23 @@ from core.migration.transform import SORT_KEY, legacy_item
 _AT_ONCE = 100
 # What tells one version of an item from another; a condition on all of it would be too long.
 _TELLING = ("content", "timestamp", "role", "session_id", "tokens", "ttl")
+
+
+class MarkedError(ConditionFailedError):
+    """Somebody else changed an item after it was marked as about to be deleted."""
+
+
+@contextmanager
+def marked_only() -> Iterator[None]:
+    """For what is done to an item that was marked.
+
+    Raises:
+        MarkedError: somebody else changed or deleted it meanwhile.
+    """
+    try:
+        yield
+    except ConditionFailedError as error:
+        raise MarkedError(error.what, error.cure, code=error.code) from error
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,9 @@ class LegacySide:
         # Marked first, so that the stream tells who deleted it.
         consumed = self.table.update(asked, Change(set={LEAVING: True}), same).consumed
         marked = Condition((*same.tests, Test(LEAVING, "present")))
-        self.spend((consumed + self.table.delete(asked, marked).consumed).write_units)
+        with marked_only():
+            consumed += self.table.delete(asked, marked).consumed
+        self.spend(consumed.write_units)
 
 
 def wire(item: Mapping[str, Any]) -> WireItem:

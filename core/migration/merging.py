@@ -20,8 +20,8 @@ class Side:
     """What a side holds of a message: digests, None where there is nothing.
 
     `past` is what others' changes found, as its stream showed them, and `stamp_us` the time of the
-    last of these; both are empty where there were none. `news` is what any change left, the
-    migration's own too.
+    last of these; both are empty where there were none. `news` is what the last change left, be it
+    the migration's own.
     """
 
     now: bytes | None
@@ -54,8 +54,8 @@ def decide(legacy: Side, optimized: Side, leading: Engine, *, patient: bool) -> 
 
 
 def _explained(quiet: Side, changed: Side) -> bool:
-    """Whether the quiet side holds what the other one had, or what the migration wrote there."""
-    return quiet.now in changed.past or quiet.now in quiet.news
+    """Whether the quiet side holds what the migration wrote there, or else what the other had."""
+    return quiet.now in (quiet.news or changed.past)
 
 
 def _later(legacy: Side, optimized: Side, leading: Engine) -> Way:

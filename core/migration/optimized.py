@@ -18,6 +18,7 @@ from core.memory.items import LEAVING, from_item, part_prefix
 from core.memory.keys import parts_partition
 from core.memory.model import Message
 from core.memory.parts import Parts
+from core.migration.legacy import marked_only
 from core.migration.transform import Mapped, head_digest, places_of
 
 INLINE = "inline-"
@@ -221,7 +222,8 @@ class OptimizedSide:
         for one in standing:
             key = {"user_date": one.user_date, "timestamp_type": one.place}
             consumed += self._mark(one)
-            consumed += self._table.delete(key, _as_it_was(one, marked=True)).consumed
+            with marked_only():
+                consumed += self._table.delete(key, _as_it_was(one, marked=True)).consumed
             consumed += self._drop_parts(one, in_favour_of[0] if in_favour_of else None)
         gone = {one.message_id for one in standing}
         self._parts.store.forget(lambda m: m.user_id == user_id and m.message_id in gone)
@@ -259,12 +261,13 @@ class OptimizedSide:
         key = {"user_date": old.user_date, "timestamp_type": old.place}
         head = {**one.stored.head, "timestamp_type": place}
         consumed = self._mark(old)
-        consumed += self._table.transact(
-            (
-                Write("delete", key=key, condition=_as_it_was(old, marked=True)),
-                Write("put", head, condition=absent("user_date")),
+        with marked_only():
+            consumed += self._table.transact(
+                (
+                    Write("delete", key=key, condition=_as_it_was(old, marked=True)),
+                    Write("put", head, condition=absent("user_date")),
+                )
             )
-        )
         self._spend((consumed + self._drop_parts(old, one)).write_units)
         self._parts.store.forget(lambda m: m.message_id == old.message_id)
         self._note_aside(one, place)

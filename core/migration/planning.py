@@ -32,7 +32,7 @@ SEAL_UNITS = 0.05
 _LEFT = {
     "user-sessions": "not needed: sessions are found by the index SessionIndex",
     "context-windows": "not needed: a context is built anew at every question",
-    "token-usage": "not needed: accounting, which no context reads; it stays where it is",
+    "token-usage": "not needed: accounting, which no context reads",
     "conversation-cache": "not needed: a cache, and what it holds is made again",
 }
 
@@ -107,9 +107,13 @@ class Plan:
 
     def plain(self) -> dict[str, Any]:
         """As plain data."""
-        data = dataclasses.asdict(self)
-        counts = data["counts"]
-        counts["vectors"] = {str(size): n for size, n in counts["vectors"].items()}
+        counts = vars(self.counts) | {
+            "vectors": {str(size): n for size, n in self.counts.vectors.items()},
+            "unknown": dict(self.counts.unknown),
+        }
+        # `asdict` would make counters of counters' pairs.
+        data = dataclasses.asdict(dataclasses.replace(self, counts=Counts()))
+        data |= {"counts": counts}
         return data | {"about": {n: self.about(v) for n, v in counts.items() if type(v) is int}}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from core.aws.requests import Key, KeyRange, Query
+from core.aws.requests import Key, KeyRange, Query, equals
 from core.aws.table import query_pages
 from core.clock import Clock
-from core.errors import IalError
+from core.errors import DamagedError, IalError
 from core.memory.chunks import user_chunk
 from core.memory.context_engine import ContextEngine
 from core.memory.context_engine_optimized import OptimizedContextEngine
+from core.memory.index.known import Text
 from core.memory.keys import day_of, user_date
 from core.memory.parts import Parts
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
@@ -96,7 +97,12 @@ class Sampler:
         messages = bare = 0
         for user_id in chosen:
             self._keep()
-            found = self._parts.auditor.check(user_id)
+            try:
+                found = self._parts.auditor.check(user_id)
+            except DamagedError as error:
+                # A message that is named by itself; the rest of this user's can't be told.
+                mismatches.append(Mismatch("index", user_id, "", error.what))
+                continue
             messages += found.messages
             bare += found.without_vector
             counts = {k: n for k, n in found.counts().items() if n and k != "without_vector"}
@@ -114,15 +120,48 @@ class Sampler:
         """Puts a user's vectors and index right."""
         self._parts.auditor.repair(user_id)
 
-    def stands(self, user_id: str, place: str) -> tuple[bool, bool]:
-        """Whether a message stands at a sort key, and whether its text and vector do."""
-        head = {"user_date": user_date(user_id, int(place[:16])), "timestamp_type": place}
-        item = {"user_chunk": user_chunk(user_id, place), "embedding_id": place}
-        tables = self._parts.tables
-        return (
-            self._living(tables.history.get(head, consistent=True).item),
-            self._living(tables.embeddings.get(item, consistent=True).item),
-        )
+    def fault(self, user_id: str, place: str) -> str:
+        """What is wrong about the text and vector of the message at a sort key; empty: nothing."""
+        head, item = self._head(user_id, place), self._item(user_id, place)
+        if item is None:
+            return "" if head is None else "its message has no text and vector"
+        if head is None:
+            return "it has no message"
+        text = self._text(user_id, place)
+        same = text is None or item.get("content") == text.content
+        return "" if same else "its message has another text"
+
+    def put_text_right(self, user_id: str, place: str) -> None:
+        """Lays the message's own text beside its vector again; does nothing where either is gone.
+
+        Raises:
+            ConditionFailedError: somebody else does it this moment.
+        """
+        item, text = self._item(user_id, place), self._text(user_id, place)
+        if item is None or text is None or item.get("content") == text.content:
+            return
+        own = {**item, "content": text.content, "characters": text.characters}
+        as_it_was = equals("content", item["content"]) if "content" in item else None
+        self._parts.tables.embeddings.put(own, as_it_was)
+        self._parts.invalidate(user_id)
+
+    def _head(self, user_id: str, place: str) -> Key | None:
+        key = {"user_date": user_date(user_id, int(place[:16])), "timestamp_type": place}
+        found = self._parts.tables.history.get(key, consistent=True).item
+        return found if self._living(found) else None
+
+    def _item(self, user_id: str, place: str) -> Key | None:
+        key = {"user_chunk": user_chunk(user_id, place), "embedding_id": place}
+        found = self._parts.tables.embeddings.get(key, consistent=True).item
+        return found if self._living(found) else None
+
+    def _text(self, user_id: str, place: str) -> Text | None:
+        """What of a message's text is kept beside its vector; None: it is gone, or damaged."""
+        try:
+            read = self._parts.store.read_places(user_id, [place])
+        except DamagedError:
+            return None
+        return next((Text.of(message) for _, message in read.items), None)
 
     def _living(self, item: Key | None) -> bool:
         ttl = (item or {}).get("ttl")

@@ -43,16 +43,14 @@ class Record:
 class Touch:
     """What a stream showed of a message.
 
-    `versions` tell where it may stand. `olds` is what others' changes found, `lefts` what any
-    change left, and `lasts` what the last one left at each place; `firsts` is what the first change
-    by others found at each. `stamp_us` is the time of the last change by others, 0 where there was
-    none.
+    `versions` tell where it may stand. `olds` is what others' changes found, and `firsts` what
+    the first of them found at each place; `lasts` is what the last change left at each, whoever
+    made it. `stamp_us` is the time of the last change by others, 0 where there was none.
     """
 
     key: Key
     versions: set[tuple[str, int, str]]
     olds: set[Digest]
-    lefts: set[Digest]
     firsts: dict[str, Digest]
     lasts: dict[str, Digest]
     stamp_us: int = 0
@@ -60,19 +58,18 @@ class Touch:
     def join(self, other: Touch) -> None:
         """Adds what came after."""
         self.versions |= other.versions
-        again = other.firsts.keys() & self.firsts.keys()
-        self.olds |= other.olds | ({None} if any(other.firsts[p] is None for p in again) else set())
-        self.lefts |= other.lefts
+        self.olds |= other.olds
         self.lasts = {**self.lasts, **other.lasts}
         self.firsts = {**other.firsts, **self.firsts}
         self.stamp_us = max(self.stamp_us, other.stamp_us)
 
     @property
     def past(self) -> frozenset[Digest]:
-        """What this side held at some time before the last change by others.
+        """What the other side may hold of what this one held before the last change by others.
 
-        A message that moved comes to one place and goes from another, in any order: that it was
-        not at the one before does not mean that it was not there.
+        Nothing only if nothing was there at first: what others deleted in between and wrote again
+        did not go across. A message that moved comes to one place and goes from another, in any
+        order: that it was not at the one before does not mean that it was not there.
         """
         if not self.firsts:
             return frozenset()
@@ -81,10 +78,9 @@ class Touch:
 
     @property
     def news(self) -> frozenset[Digest]:
-        """What this side may hold by what the stream showed; None only if nothing is left."""
-        left = {digest for digest in self.lefts if digest is not None}
-        gone = all(last is None for last in self.lasts.values())
-        return frozenset(left | ({None} if gone else set()))
+        """What this side holds by what the stream showed: None only if nothing is left at all."""
+        left: set[Digest] = {last for last in self.lasts.values() if last is not None}
+        return frozenset(left or {None})
 
 
 Touches = dict[Key, Touch]
@@ -122,7 +118,7 @@ def add(touches: Touches, record: Record | None, is_echo: IsEcho) -> None:
     if record is None:
         return
     versions = {(m.message_id, m.timestamp_us, m.role) for m in record.versions}
-    touch = Touch(record.key, versions, set(), {record.new}, {}, {record.place: record.new})
+    touch = Touch(record.key, versions, set(), {}, {record.place: record.new})
     if not is_echo(record) and record.old != record.new:
         touch.olds = {record.old} - {None}
         touch.firsts = {record.place: record.old}

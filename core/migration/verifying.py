@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -278,9 +278,8 @@ class Verifier:
         """Those of the vectors that have no message, and of the messages without their item."""
         found = []
         for user_id, place in sorted(vectors):
-            has_head, has_item = self._sampler.stands(user_id, place)
-            if has_head != has_item:
-                why = "it has no message" if has_item else "its message has no text and vector"
+            why = self._sampler.fault(user_id, place)
+            if why:
                 found.append(Mismatch("vector", user_id, place, why))
         return found
 
@@ -296,14 +295,22 @@ class Verifier:
             with suppress(ConditionFailedError):
                 self._put_right(self._seen(suspect))
         for user_id in sorted({mismatch.user_id for mismatch in others}):
-            self._sampler.repair(user_id)
+            # Content that is lost on both sides is found again, and named.
+            with suppress(DamagedError):
+                self._sampler.repair(user_id)
+        for mismatch in others:
+            if mismatch.kind == "vector":
+                with suppress(ConditionFailedError):
+                    self._sampler.put_text_right(mismatch.user_id, mismatch.sort_key)
 
     def _put_right(self, seen: _Seen) -> None:
         """Makes both sides equal: as the leading side has it, or as the one has it that does."""
         optimized, legacy = self._wiring.optimized, self._wiring.legacy
         sound = [s for s in seen.standing if not self._fault(s)]
         if seen.one is not None and (self._leading == "legacy" or not sound):
-            optimized.bring(seen.one, seen.standing, thorough=True)
+            # What is damaged is written again, though by its head it is the same.
+            unlike = (s if s in sound else replace(s, digest=b"") for s in seen.standing)
+            optimized.bring(seen.one, list(unlike), thorough=True)
             return
         if self._leading == "legacy":
             for standing in seen.standing:
