@@ -132,13 +132,19 @@ class Comparison(AbstractContextManager["Comparison"]):
         """The messages that differ, once both sides are read."""
         found = compare(self._legacy, self._optimized, MOST_NAMED)
         vectors = compare(self._heads, self._vectors, MOST_NAMED)
+        # The text of one in parts was not read along: it is looked at by itself.
+        texts = set(vectors.different_keys) - {name_of(*owner) for owner in self.large_owners()}
         return Differing(
             frozenset(found.missing_keys),
             frozenset(found.extra_keys),
             frozenset(found.different_keys),
             frozenset(key for key, _, _ in self._optimized.duplicates()),
-            frozenset((*vectors.missing_keys, *vectors.extra_keys, *vectors.different_keys)),
+            frozenset((*vectors.missing_keys, *vectors.extra_keys, *texts)),
         )
+
+    def large_owners(self) -> set[tuple[str, str]]:
+        """User and place of the messages in parts."""
+        return {(decoded(day.rpartition("#")[0]), place) for day, place in self.large}
 
     def legacy_read(self, item: WireItem) -> Read | None:
         """A legacy item as it is compared; None where it is left behind or can't be mapped."""

@@ -191,7 +191,7 @@ class Verifier:
                 vectors |= {owner for owner in owners if name_of(*owner) in differing.vectors}
         for key in comparison.large:
             self._add_damaged(suspects, key)
-        return suspects, vectors
+        return suspects, vectors | comparison.large_owners()
 
     def _add_damaged(self, suspects: dict[tuple[str, str], _Suspect], key: tuple[str, str]) -> None:
         """Adds a message of many parts that can't be put together."""
