@@ -59,9 +59,10 @@ class Pair:
     begun: bool = False
 
     def join(self, other: Pair) -> None:
-        """Adds what came after."""
+        """Adds what came after; it is waited for anew what that may lead to."""
         self.legacy = _joined(self.legacy, other.legacy)
         self.optimized = _joined(self.optimized, other.optimized)
+        self.age = 0
 
     @property
     def touches(self) -> list[Touch]:

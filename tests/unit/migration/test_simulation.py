@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from core.migration.following import Follower
+from core.migration.crossing import Key
+from core.migration.following import Follower, Pair
+from core.transfer.streams import StreamPosition
 from tests.migration_world import World, run, run_over_and_back
 
 _CI = 100
@@ -30,14 +30,10 @@ def test_whatever_the_order_nothing_is_lost_over_and_back(first: int) -> None:
 class NotesFirst(Follower):
     """Notes its position before it has applied what came before it."""
 
-    def steps(self) -> Iterator[str]:
-        """As a follower, the other way round."""
-        for step in super().steps():
-            if step == "announced":
-                until = int(self.clock.time())
-                early = {s: _at(p, until) for s, p in self.positions.items()}
-                self.journal.save_positions(early)
-            yield step
+    def _read(self, until_s: int) -> tuple[dict[Key, Pair], dict[str, StreamPosition]]:
+        pairs, positions = super()._read(until_s)
+        self.journal.save_positions(positions)
+        return pairs, positions
 
 
 def test_a_position_that_is_noted_too_early_is_caught() -> None:
