@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from core.migration.surveying import SideBySide
 from ialctl.context import AppContext
 from ialctl.migrating import Given, make_options
-from ialctl.output import Column, plain, table
+from ialctl.output import Column, plain, printable, table
 from ialctl.words import counted, duration_words, size_words
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
     from core.migration.planning import Plan
 
-_LEFT = (Column("TABLE", "name"), Column("ITEMS", "items", right=True), Column("WHY", "why"))
 _SIDES = (
     Column("ATTRIBUTE", "name"),
     Column("LEGACY ITEM", "legacy"),
     Column("OPTIMIZED HEAD", "head"),
 )
 _NAMES = 8
-_CELL_CHARS = 28
+_CELL_CHARS = 26
+_NAME_CHARS = 20
 
 
 def made_plan(context: AppContext, given: Given, sample: int | None) -> Plan:
@@ -48,15 +49,11 @@ def show_plan(made: Plan) -> Group:
     """A plan for a person to read."""
     from rich.console import Group
 
-    left = [
-        {"name": one.name, "items": "-" if one.items is None else one.items, "why": one.why}
-        for one in made.left
-    ]
     parts: list[Any] = [plain("\n".join((*_counted(made), *_unmapped(made))))]
     for number, sample in enumerate(made.samples, 1):
         parts += [plain(f"\nSample {number}, before and after:"), table(_side_rows(sample), _SIDES)]
-    parts += [plain("\nThe other legacy tables stay where they are:"), table(left, _LEFT)]
-    return Group(*parts, plain("\n" + "\n".join((*_cost_lines(made), *_ground_lines(made)))))
+    rest = (*_left_lines(made), "", *_cost_lines(made), "", *_ground_lines(made))
+    return Group(*parts, plain("\n" + "\n".join(rest)))
 
 
 def _counted(made: Plan) -> Iterator[str]:
@@ -109,10 +106,20 @@ def _unmapped(made: Plan) -> Iterator[str]:
         return
     yield f"  not mapped    {_n(made, made.counts.unmapped)} items, which go to a file:"
     for one in made.unmapped:
-        yield f"    {one.count:,}: {one.reason}"
+        yield from wrap(
+            f"{one.count:,}: {one.reason}", 76, initial_indent="    ", subsequent_indent="      "
+        )
         for user, key in one.examples:
             yield f"      {user:.30} · {key:.40}"
     yield "    Put them right, or allow so many: `--max-failed`."
+
+
+def _left_lines(made: Plan) -> Iterator[str]:
+    yield "The other legacy tables are not needed, and stay where they are:"
+    for one in made.left:
+        name = one.name.removeprefix(made.ground.table.removesuffix("conversation-history"))
+        items = "none" if one.items is None else f"{one.items:,}"
+        yield f"  {name:<19} {items:>9}  {one.why.removeprefix('not needed: ')}"
 
 
 def _cost_lines(made: Plan) -> Iterator[str]:
@@ -144,7 +151,7 @@ def _side_rows(sample: SideBySide) -> list[dict[str, str]]:
     names = [*sample.legacy, *(name for name in sample.head if name not in sample.legacy)]
     return [
         {
-            "name": name,
+            "name": printable(name)[:_NAME_CHARS],
             "legacy": _cell(sample.legacy.get(name, "")),
             "head": _cell(sample.head.get(name, "")),
         }
@@ -153,7 +160,7 @@ def _side_rows(sample: SideBySide) -> list[dict[str, str]]:
 
 
 def _cell(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = " ".join(printable(text).split())
     return flat if len(flat) <= _CELL_CHARS else flat[: _CELL_CHARS - 1] + "…"
 
 

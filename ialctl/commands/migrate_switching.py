@@ -37,8 +37,8 @@ def register(group: typer.Typer) -> None:
         from ialctl.migration_switch import check_cut_over, cut_over
 
         would = "make the optimized engine the active one; `rollback` leads back."
-        ready = check_cut_over(context)
-        if not ready or may_change(context, would, execute=execute, dry_run=dry_run):
+        check_cut_over(context)
+        if may_change(context, would, execute=execute, dry_run=dry_run):
             cut_over(context)
 
     @command(
