@@ -60,7 +60,7 @@ class DeadLetters:
         first = next(iter(self._known.values()))
         where = f" All of them are in '{self._path}'." if self._path else ""
         raise DifferenceError(
-            f"{len(self)} items can't be moved, more than the {self._most} that are allowed; "
+            f"{_items(len(self))} can't be moved, more than the {self._most} that are allowed; "
             f"the first is of user '{first.user_id:.60}', at '{first.sort_key:.80}': "
             f"{first.reason}{where}",
             "Put them right in the legacy table and run the same command again, or allow so "
@@ -100,3 +100,7 @@ class DeadLetters:
                 "Name another file: `--dead-letters FILE`.",
                 path=self._path,
             ) from error
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"

@@ -70,12 +70,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Control:
-    """What somebody told a migration that goes on: to pause, and its budgets (units a second)."""
+    """What somebody told a migration that goes on: to pause, and its budgets (units a second).
+
+    `max_failed` is what its last run was allowed.
+    """
 
     paused: bool = False
     max_rcu: float | None = None
     max_wcu: float | None = None
     by: str = ""
+    max_failed: int = 0
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class Migrator:
             DifferenceError: more items could not be moved than are allowed.
             InterruptedRunError: somebody asked to stop; the same call goes on from there.
         """
-        with self._held() as tools:
+        with self._held(anew=True) as tools:
             state = tools.journal.state()
             if state is not None and state.status in ("cut_over", "cleaned") and not restart:
                 return "nothing to do"
@@ -419,6 +419,14 @@ class Migrator:
         failed = sum(1 for _ in journal.failures())
         return Status(state, engine, marks, journal.control(), journal.going(), failed)
 
+    def _most_failed(self, journal: Journal, anew: bool) -> int:
+        own, told = self._options.max_failed, journal.control().max_failed
+        if not anew:
+            return max(own, told)
+        if own != told:
+            journal.tell(lambda c: dataclasses.replace(c, max_failed=own))
+        return own
+
     @contextmanager
     def _wired(self) -> Iterator[Wiring]:
         with Wiring(
@@ -427,8 +435,8 @@ class Migrator:
             yield wiring
 
     @contextmanager
-    def _held(self) -> Iterator[Tools]:
-        """Holds the lease while the block runs.
+    def _held(self, *, anew: bool = False) -> Iterator[Tools]:
+        """Holds the lease while the block runs; with `anew` it says how many may fail from now on.
 
         Raises:
             LockHeldError: another migration goes on.
@@ -447,7 +455,7 @@ class Migrator:
             try:
                 journal = Journal(wiring.operations, owner.run)
                 failures = DeadLetters(
-                    journal, self._options.dead_letters, self._options.max_failed
+                    journal, self._options.dead_letters, self._most_failed(journal, anew)
                 )
                 yield Tools(wiring, journal, lease, failures, self._stop, self._observe)
             finally:
