@@ -35,7 +35,7 @@ from core.migration.wiring import Options, Wiring, missing
 from core.settings import Settings
 from core.transfer.streams import StreamPosition
 
-SAMPLE_USERS = 200
+SAMPLE_USERS = 50
 _POLL_S = 0.2
 SOAK_S = 7 * 86_400.0
 VERIFIED_S = 24 * 3600.0
@@ -234,7 +234,7 @@ class Migrator:
         run = self._run(tools, state, leading=leading, both=self._flows_both_ways(tools, state))
         verifier = Verifier(
             tools.wiring,
-            self._sampler(tools.wiring, run.keep),
+            self._sampler(tools.wiring, run.check),
             folder,
             run.beside,
             run.catch_up,
@@ -279,11 +279,11 @@ class Migrator:
         live = engine != "legacy" and state.status != "cut_over"
         return verifier.verify(sample=sample, repair=False, live=live)
 
-    def _sampler(self, wiring: Wiring, keep: Callable[[], None]) -> Sampler:
+    def _sampler(self, wiring: Wiring, check: Callable[[], None]) -> Sampler:
         legacy = open_legacy_engine(
             self._session, self._settings.project, wiring.parts.embedder, self._clock
         )
-        return Sampler(wiring.parts, legacy, self._clock, keep)
+        return Sampler(wiring.parts, legacy, self._clock, check)
 
     def _switch(self, tools: Tools, state: State) -> State:
         self.check_verified(state)

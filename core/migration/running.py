@@ -177,6 +177,10 @@ class Run:
         self.keep()
         return False
 
+    def check(self) -> None:
+        """Ends who was asked to stop, from whichever thread it is asked."""
+        self._gate.check()
+
     def keep(self) -> None:
         """Keeps the lease, tells how it goes, and ends who was asked to stop."""
         self._gate.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from core.aws.requests import Key, KeyRange, Query, equals
@@ -14,12 +15,14 @@ from core.memory.context_engine import ContextEngine
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.index.known import Text
 from core.memory.keys import day_of, user_date
+from core.memory.orphans import Differences
 from core.memory.parts import Parts
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
 
 SETTLE_S = 10.0
 """So long an index may lag behind what was written a moment ago."""
 SHADOWS = 10
+_WORKERS = 4
 _SESSIONS = 5
 _RECENT = 10
 _POLL_S = 0.5
@@ -78,43 +81,43 @@ class Sampler:
         parts: Parts,
         legacy: ContextEngine,
         clock: Clock,
-        keep: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """`keep` is called between users."""
+        """`check` is called between users, and raises where nobody wants to go on."""
         self._parts = parts
         self._legacy = legacy
         self._optimized = OptimizedContextEngine(parts)
         self._clock = clock
-        self._keep = keep
+        self._check = check
 
     def look(self, users: Iterable[str], sample: int | None) -> Sampled:
         """Looks at `sample` users, evenly spread among them; None: at all."""
         known = list(users)
         every = 1 if sample is None else max(1, -(-len(known) // max(1, sample)))
         chosen = known[::every] if sample != 0 else []
-        mismatches: list[Mismatch] = []
-        shadows: list[Shadow] = []
-        messages = bare = 0
-        for user_id in chosen:
-            self._keep()
-            try:
-                found = self._parts.auditor.check(user_id)
-            except DamagedError as error:
-                # A message that is named by itself; the rest of this user's can't be told.
-                mismatches.append(Mismatch("index", user_id, "", error.what))
-                continue
-            messages += found.messages
-            bare += found.without_vector
-            counts = {k: n for k, n in found.counts().items() if n and k != "without_vector"}
-            if counts:
-                why = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in counts.items())
-                mismatches.append(Mismatch("index", user_id, "", why))
-            lagging = self._lagging(user_id)
-            if lagging:
-                mismatches.append(Mismatch("index", user_id, "", lagging))
-            if len(shadows) < SHADOWS:
-                shadows += self._shadow(user_id)
-        return Sampled(len(chosen), messages, bare, tuple(mismatches), tuple(shadows))
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="sample") as pool:
+            looked = list(pool.map(self._one, chosen))
+            shadows = list(pool.map(self._shadow, chosen[:SHADOWS]))
+        found = [one for one, _ in looked if one is not None]
+        return Sampled(
+            len(chosen),
+            sum(one.messages for one in found),
+            sum(one.without_vector for one in found),
+            tuple(mismatch for _, some in looked for mismatch in some),
+            tuple(shadow for some in shadows for shadow in some),
+        )
+
+    def _one(self, user_id: str) -> tuple[Differences | None, list[Mismatch]]:
+        self._check()
+        try:
+            found = self._parts.auditor.check(user_id)
+        except DamagedError as error:
+            # A message that is named by itself; the rest of this user's can't be told.
+            return None, [Mismatch("index", user_id, "", error.what)]
+        counts = {k: n for k, n in found.counts().items() if n and k != "without_vector"}
+        differs = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in counts.items())
+        said = (differs, self._lagging(user_id))
+        return found, [Mismatch("index", user_id, "", why) for why in said if why]
 
     def repair(self, user_id: str) -> None:
         """Puts a user's vectors and index right."""
@@ -174,7 +177,7 @@ class Sampler:
             said = self._lacks(user_id)
             if not said or self._clock.monotonic() > until:
                 return said
-            self._keep()
+            self._check()
             self._clock.sleep(_POLL_S)
 
     def _lacks(self, user_id: str) -> str:

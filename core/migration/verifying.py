@@ -123,14 +123,14 @@ class Verifier:
             suspects, vectors = self._suspects(comparison, comparison.differing())
             found = self._looked_at_again(suspects)
             lone = self._lone_vectors(vectors)
-            sampled = self._sampler.look(comparison.ledger.users(), sample)
+            sampled = self._sampled(comparison, sample)
             repaired = 0
             if repair:
                 before = len(found) + len(lone) + len(sampled.mismatches)
                 self._repair(suspects, found, (*lone, *sampled.mismatches))
                 found = self._looked_at_again(suspects)
                 lone = self._lone_vectors(vectors)
-                sampled = self._sampler.look(comparison.ledger.users(), sample)
+                sampled = self._sampled(comparison, sample)
                 repaired = before - len(found) - len(lone) - len(sampled.mismatches)
             born = sum(1 for m in found if live and m.born)
             told = [m for m in found if not (live and m.born)]
@@ -144,6 +144,12 @@ class Verifier:
                 born,
                 repaired,
             )
+
+    def _sampled(self, comparison: Comparison, sample: int | None) -> Sampled:
+        found: list[Sampled] = []
+        users = comparison.ledger.users()
+        self._beside([lambda: found.append(self._sampler.look(users, sample))])
+        return found[0]
 
     def _read(self, comparison: Comparison) -> None:
         readers = {
