@@ -25,7 +25,7 @@ PARTITION = "reindex"
 SEGMENTS = 8
 WORKERS = 4
 _REMEMBERED = 10_000
-_TELL_S = 1.0
+TELL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,14 @@ class Reindexer:
         *,
         stop: Callable[[], bool] = lambda: False,
         observe: Callable[[Reindexed], None] = lambda _: None,
+        tell_s: float = TELL_S,
     ) -> None:
-        """`observe` is told about once a second, from any thread, what was done so far."""
+        """`observe` is told every `tell_s` seconds, from any thread, what was done so far."""
         self._parts, self._operations, self._clock = parts, operations, clock
         self._client = session.bulk_dynamodb()
-        self._stop, self._observe = stop, observe
+        self._stop, self._observe, self._tell_s = stop, observe, tell_s
         self._lock = threading.Lock()
-        self._done = Reindexed()
+        self.done = Reindexed()
         self._users: OrderedDict[str, None] = OrderedDict()
         self._told_s = clock.monotonic()
 
@@ -90,7 +91,7 @@ class Reindexer:
         if not dry_run:
             for number in range(SEGMENTS):
                 self._forget(number)
-        return self._done
+        return self.done
 
     def user(self, user_id: str, *, dry_run: bool = False) -> Reindexed:
         """One user's messages."""
@@ -149,12 +150,12 @@ class Reindexer:
 
     def _add(self, one: Reindexed) -> None:
         with self._lock:
-            self._done = self._done.plus(one)
+            self.done = self.done.plus(one)
             now_s = self._clock.monotonic()
-            tells = now_s - self._told_s >= _TELL_S
+            tells = now_s - self._told_s >= self._tell_s
             if tells:
                 self._told_s = now_s
-            done = self._done
+            done = self.done
         if tells:
             self._observe(done)
 
