@@ -7,7 +7,7 @@ be held up, given up, or told what comes next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.aws.capacity import item_size
@@ -27,16 +27,12 @@ CHUNK_BYTES = 4 * 1024 * 1024
 
 @dataclass
 class _Chunk:
-    items: list[WireItem] = field(default_factory=list)
-    bytes: int = 0
-    after: WireItem | None = None
+    """Pages put together: what is to be copied of them, and what came of the rest."""
 
-
-@dataclass
-class _Sorted:
-    """What of a chunk is to be copied, and what came of the rest."""
-
+    after: WireItem | None
     messages: list[Mapped] = field(default_factory=list)
+    seen: int = 0
+    bytes: int = 0
     expired: int = 0
     failed: int = 0
     vectors: int = 0
@@ -68,47 +64,44 @@ class Copier:
         while not mark.done:
             with self.crossing.open() as ticket:
                 chunk = _Chunk(after=mark.last_key)
-                yield from self._read(number, chunk, first=mark.last_key is None)
-                sorted_ = self._sort(chunk.items)
-                yield from self._write(ticket, sorted_)
+                yield from self._read(number, chunk)
+                yield from self._write(ticket, chunk)
             self.failures.check()
             yield "note"
-            mark = _moved_on(mark, chunk, sorted_)
+            mark = _moved_on(mark, chunk)
             self.journal.save_mark(mark)
 
-    def _read(self, number: int, chunk: _Chunk, *, first: bool) -> Iterator[str]:
-        start = None if first else chunk.after
+    def _read(self, number: int, chunk: _Chunk) -> Iterator[str]:
         while True:
             yield "scan"
-            page = self.legacy.page(number, self.segments, start)
-            chunk.items += page.items
-            chunk.bytes += sum(map(item_size, page.items))
-            chunk.after = start = page.after
-            full = len(chunk.items) >= CHUNK_ITEMS or chunk.bytes >= CHUNK_BYTES
-            if start is None or full:
+            page = self.legacy.page(number, self.segments, chunk.after)
+            # Mapped at once: as they are read, items of vectors take fifty times their size.
+            for item in page.items:
+                self._take(item, chunk)
+            chunk.after = page.after
+            full = chunk.seen >= CHUNK_ITEMS or chunk.bytes >= CHUNK_BYTES
+            if chunk.after is None or full:
                 return
 
-    def _sort(self, items: Sequence[WireItem]) -> _Sorted:
-        found = _Sorted()
-        now_s = self.clock.time()
-        for item in items:
-            if is_expired(item, now_s):
-                found.expired += 1
-                continue
-            try:
-                one = mapped(item)
-            except UnmappableError as error:
-                found.failed += 1
-                self.failures.add(failure_of(item, error), item)
-                continue
-            found.vectors += one.vector is not None
-            found.messages.append(one)
-        return found
+    def _take(self, item: WireItem, chunk: _Chunk) -> None:
+        chunk.seen += 1
+        chunk.bytes += item_size(item)
+        if is_expired(item, self.clock.time()):
+            chunk.expired += 1
+            return
+        try:
+            one = mapped(item)
+        except UnmappableError as error:
+            chunk.failed += 1
+            self.failures.add(failure_of(item, error), item)
+            return
+        chunk.vectors += one.vector is not None
+        chunk.messages.append(one)
 
-    def _write(self, ticket: Ticket, found: _Sorted) -> Iterator[str]:
+    def _write(self, ticket: Ticket, chunk: _Chunk) -> Iterator[str]:
         yield "claim"
-        free = ticket.claim(map(_key, found.messages))
-        mine = [one for one in found.messages if _key(one) in free]
+        free = ticket.claim(map(_key, chunk.messages))
+        mine = [one for one in chunk.messages if _key(one) in free]
         if not mine:
             return
         yield "insert"
@@ -133,13 +126,13 @@ def _key(one: Mapped) -> Key:
     return one.message.user_id, one.legacy_key
 
 
-def _moved_on(mark: Mark, chunk: _Chunk, found: _Sorted) -> Mark:
+def _moved_on(mark: Mark, chunk: _Chunk) -> Mark:
     more = mark.plus(
-        seen=len(chunk.items),
-        copied=len(found.messages),
-        expired=found.expired,
-        failed=found.failed,
-        vectors=found.vectors,
+        seen=chunk.seen,
+        copied=len(chunk.messages),
+        expired=chunk.expired,
+        failed=chunk.failed,
+        vectors=chunk.vectors,
         bytes=chunk.bytes,
     )
     return dataclasses.replace(more, last_key=chunk.after, done=chunk.after is None)

@@ -242,9 +242,8 @@ class Migrator:
             tools.failures.keep_removed,
         )
         # Born in the optimized tables before there was a cut-over: nobody promised to copy them.
-        found = verifier.verify(
-            sample=sample, repair=repair, live=live and state.status != "cut_over"
-        )
+        live = live and state.cut_over_s is None
+        found = verifier.verify(sample=sample, repair=repair, live=live)
         when = self._clock.time() if found.equal else None
         tools.journal.save_state(dataclasses.replace(state, verified_s=when))
         tools.observe(run.going())
@@ -276,7 +275,7 @@ class Migrator:
         verifier = Verifier(
             wiring, self._sampler(wiring, lambda: None), folder, beside, catch_up, leading
         )
-        live = engine != "legacy" and state.status != "cut_over"
+        live = engine != "legacy" and state.cut_over_s is None
         return verifier.verify(sample=sample, repair=False, live=live)
 
     def _sampler(self, wiring: Wiring, check: Callable[[], None]) -> Sampler:
@@ -325,8 +324,17 @@ class Migrator:
             wiring.turn_on_stream(side)
         positions = {side: wiring.stream(side).position() for side in ("legacy", "optimized")}
         tools.journal.save_positions(positions)
-        state = State("copying", fingerprint, wiring.options.segments, self._clock.time())
-        if self._noted_engine(tools) is None and self._is_empty(wiring):
+        state = State(
+            "copying",
+            fingerprint,
+            wiring.options.segments,
+            self._clock.time(),
+            # What engines wrote there since is to be in the legacy table, begun anew or not.
+            cut_over_s=before.cut_over_s if before and before.status == "cut_over" else None,
+        )
+        empty = self._is_empty(wiring)
+        wiring.optimized.again = not empty
+        if self._noted_engine(tools) is None and empty:
             tools.journal.switch(state, "legacy", ("",))
         else:
             tools.journal.save_state(state)

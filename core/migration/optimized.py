@@ -79,15 +79,15 @@ class OptimizedSide:
         *,
         embed: bool = False,
         remake: bool = False,
-        again: bool = False,
+        again: bool = True,
         spend: Callable[[float], None] = lambda _: None,
     ) -> None:
         """With `embed` what has no vector gets one; with `remake` inline ones are not used.
 
-        `again`: an earlier process wrote some of it. `spend` is told the write units of all that
-        `insert` does not write.
+        `again`: somebody may have written some of it before. `spend` is told the write units of
+        all that `insert` does not write.
         """
-        self._again = again
+        self.again = again
         self._aside: set[tuple[str, str]] = set()
         self._parts = parts
         self._table = parts.tables.history
@@ -132,7 +132,7 @@ class OptimizedSide:
 
     def _standing_aside(self, messages: Sequence[Mapped]) -> Set[tuple[str, str]]:
         """Those that stand already, but not at their first place: it may be free by now."""
-        if not self._again:
+        if not self.again:
             return self._aside
         keys = {}
         for one in messages:

@@ -45,7 +45,6 @@ class Options:
     """How to migrate.
 
     `embed` makes a vector for what has none while it is copied; `remake` uses no inline vectors.
-    `again` may be False only where nothing was copied before.
     Up to `max_failed` items that can't be mapped are borne, and written to `dead_letters`.
     After a switch both sides are followed for `notice_s`: until every engine has noticed.
     """
@@ -58,7 +57,6 @@ class Options:
     dead_letters: Path | None = None
     embed: bool = False
     remake: bool = False
-    again: bool = True
     notice_s: float = NOTICE_S
     limits: Limits = field(default_factory=Limits)
 
@@ -101,7 +99,6 @@ class Wiring(AbstractContextManager["Wiring"]):
             insert,
             embed=options.embed,
             remake=options.remake,
-            again=options.again,
             spend=self.writing.spend,
         )
         legacy = open_table(session, legacy_history_schema(project), clock)
