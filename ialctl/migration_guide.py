@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from core.errors import NotConfirmedError
 from ialctl.context import AppContext
 from ialctl.migrating import (
     Given,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _WAIT_S = 20.0
 _FOLLOW_S = 30.0
+_JUST_S = 60.0
 
 
 class Guide:
@@ -52,13 +54,17 @@ class Guide:
         self._copy()
         self._embed()
         self._verify()
-        self._context.output.confirm("Make the optimized engine the active one?")
+        self._ask()
         self._cut_over()
 
     def _over(self, state: State) -> None:
         from ialctl.migration_words import next_words, short_words
 
         now_s = self._context.clock.time()
+        if state.status == "cut_over" and now_s - (state.cut_over_s or 0.0) < _JUST_S:
+            # Killed before every engine had noticed: what they still write is brought over.
+            with migrating(self._context) as migrator:
+                migrator.cut_over()
         self._say("cut over", f"done before: {short_words(state, now_s)}")
         self._result(state, "nothing to do", next_words(state, now_s))
 
@@ -148,6 +154,16 @@ class Guide:
         self._say(
             "verify", f"equal: {found.totals.legacy:,} messages, {found.totals.users:,} users"
         )
+
+    def _ask(self) -> None:
+        try:
+            self._context.output.confirm("Make the optimized engine the active one?")
+        except NotConfirmedError as error:
+            raise NotConfirmedError(
+                "Not cut over: nobody said yes. All is copied and verified, and the engine that "
+                "was active still is.",
+                "Later: `ialctl migrate cutover --execute`; or pass --yes.",
+            ) from error
 
     def _cut_over(self) -> None:
         from ialctl.migration_switch import SOAK_WORDS

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ialctl.context import AppContext
-from ialctl.output import plain
+from ialctl.output import plain, printable
 from ialctl.progress import LiveBars
 from ialctl.words import duration_words
 
@@ -34,8 +34,8 @@ class MigrationProgress(LiveBars):
         from rich.progress import BarColumn, TextColumn
 
         return (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=16),
+            TextColumn("{task.description:<9}", markup=False),
+            BarColumn(bar_width=12),
             TextColumn("{task.fields[words]}", markup=False, style="dim"),
         )
 
@@ -57,7 +57,7 @@ class MigrationProgress(LiveBars):
             description=going.what,
             total=self._total if copying else None,
             completed=going.numbers.get("seen", 0) if copying else 0,
-            words=plain(words(going, self._total)).plain,
+            words=printable("\n".join(filter(None, _screen(going, self._total)))),
         )
 
     def _line(self, going: Going) -> None:
@@ -74,28 +74,39 @@ class MigrationProgress(LiveBars):
 
 def words(going: Going, total: int | None) -> str:
     """How it goes, in words."""
+    return " · ".join((*_done(going, total), *_beside(going)))
+
+
+def _screen(going: Going, total: int | None) -> tuple[str, str]:
+    """Two lines: all of it has no room in one."""
+    return " · ".join(_done(going, total)), " · ".join(_beside(going))
+
+
+def _done(going: Going, total: int | None) -> Iterator[str]:
     n = going.numbers
-    parts: list[str] = []
     if going.what == "copying":
         of = f" of {total:,}" if total and n.get("seen", 0) <= total else ""
-        parts.append(f"{n.get('seen', 0):,.0f}{of} items")
+        yield f"{n.get('seen', 0):,.0f}{of} items"
         if going.rate:
-            parts.append(f"{going.rate:,.0f}/s")
+            yield f"{going.rate:,.0f}/s"
         left = left_s(going, total)
-        if left is not None:
-            parts.append(f"~{duration_words(left)} left")
+        if left:
+            yield f"~{duration_words(left)} left"
+    if going.lag_s is not None and (going.lag_s >= _BEHIND_S or going.what == "following"):
+        yield f"{duration_words(going.lag_s)} behind"
+
+
+def _beside(going: Going) -> Iterator[str]:
+    n = going.numbers
+    if going.waiting:
+        yield going.waiting
+    if n.get("read_units") or n.get("write_units"):
+        yield f"{n.get('read_units', 0):,.0f} RCU, {n.get('write_units', 0):,.0f} WCU"
     moved = n.get("forward", 0) + n.get("back", 0)
     if moved:
-        parts.append(f"{moved:,.0f} changes applied")
-    if going.lag_s is not None and (going.lag_s >= _BEHIND_S or going.what == "following"):
-        parts.append(f"{duration_words(going.lag_s)} behind")
-    if n.get("read_units") or n.get("write_units"):
-        parts.append(f"{n.get('read_units', 0):,.0f} RCU, {n.get('write_units', 0):,.0f} WCU")
+        yield f"{moved:,.0f} changes applied"
     if n.get("failed"):
-        parts.append(f"{n['failed']:,.0f} not mapped")
-    if going.waiting:
-        parts.append(going.waiting)
-    return " · ".join(parts)
+        yield f"{n['failed']:,.0f} not mapped"
 
 
 def left_s(going: Going, total: int | None) -> float | None:

@@ -184,7 +184,7 @@ def copied_lines(data: Mapping[str, Any]) -> list[str]:
     if data["expired"]:
         lines.append(f"  {data['expired']:,} expired items were left behind")
     if data["failed"]:
-        lines.append(f"  {data['failed']:,} items can't be mapped: `ialctl migrate retry`")
+        lines.append(f"  {counted(data['failed'], 'item')} can't be mapped: `ialctl migrate retry`")
     if done and numbers:
         lines.append(
             f"  {numbers.get('read_units', 0):,.0f} read and {numbers.get('write_units', 0):,.0f} "
