@@ -107,7 +107,8 @@ class Copier:
         yield "insert"
         copied = self.optimized.copy(mine)
         yield "index"
-        self.optimized.index((*copied.new, *copied.equal))
+        self.optimized.index(copied.new)
+        self.optimized.index(copied.equal, keep=True)
         for one in copied.other:
             yield "bring"
             wanted = wanted_of([one.message])

@@ -13,6 +13,7 @@ from core.aws.codec import WireItem, encode_item
 from core.aws.requests import Change, Condition, Test, Write, absent, equals
 from core.aws.table import batches
 from core.errors import ConditionFailedError
+from core.llm.embedder import FloatArray
 from core.memory.index.rows import Indexed
 from core.memory.items import LEAVING, from_item, part_prefix
 from core.memory.keys import parts_partition
@@ -24,6 +25,8 @@ from core.migration.transform import Mapped, head_digest, places_of
 INLINE = "inline-"
 """What the model's name of an inline vector begins with that is not of the model in use."""
 _AT_ONCE = 100
+_LEVELS = 4
+"""So many places a message may have: see `core.memory.keys.places`."""
 # Whoever wrote another key than the memory's own indexed nothing by it.
 _PLACE = re.compile(r"[0-9]{16}#")
 
@@ -105,30 +108,50 @@ class OptimizedSide:
         for one in messages:
             if one.stored.parts:
                 self._write_parts(one)
-        by_key: dict[tuple[str, str], Mapped] = {}
-        crowded: list[Mapped] = []
-        heads: list[WireItem] = []
         aside = self._standing_aside(messages)
-        for one in messages:
-            day, place = _first_place(one)
-            if (day, place) in by_key or _name(one) in aside:
-                crowded.append(one)
-                continue
-            by_key[day, place] = one
-            heads.append(encode_item({**one.stored.head, "timestamp_type": place}))
-        taken = {(i["user_date"]["S"], i["timestamp_type"]["S"]) for i in self._insert(heads)}
-        new = tuple((one, key[1]) for key, one in by_key.items() if key not in taken)
-        met = [by_key[key] for key in taken] + crowded
-        standing = self.standing([_wanted(one) for one in met]) if met else {}
+        met = [one for one in messages if _name(one) in aside]
+        left = [one for one in messages if _name(one) not in aside]
+        new: list[tuple[Mapped, str]] = []
         equal: list[tuple[Mapped, str]] = []
         other: list[Mapped] = []
-        for one in met:
-            there = standing.get((one.message.user_id, one.message.message_id), [])
-            if len(there) == 1 and there[0].digest == one.digest:
-                equal.append((one, there[0].place))
+        for level in range(_LEVELS):
+            written, taken = self._insert_at(level, left)
+            new += written
+            met += taken
+            standing = self.standing([_wanted(one) for one in met]) if met else {}
+            left = []
+            for one in met:
+                there = standing.get(_name(one), ())
+                if not there and level + 1 < _LEVELS:
+                    left.append(one)  # another message has that place: the next one may be free
+                elif len(there) == 1 and there[0].digest == one.digest:
+                    equal.append((one, there[0].place))
+                else:
+                    other.append(one)
+            met = []
+            if not left:
+                break
+        return Copied(tuple(new), tuple(equal), tuple(other))
+
+    def _insert_at(
+        self, level: int, messages: Sequence[Mapped]
+    ) -> tuple[list[tuple[Mapped, str]], list[Mapped]]:
+        """Writes messages at their places of a level; answers those, and whose place is taken."""
+        by_key: dict[tuple[str, str], Mapped] = {}
+        crowded: list[Mapped] = []
+        for one in messages:
+            day, places = _places(one)
+            if (day, places[level]) in by_key:
+                crowded.append(one)
             else:
-                other.append(one)
-        return Copied(new, tuple(equal), tuple(other))
+                by_key[day, places[level]] = one
+        heads = [
+            encode_item({**one.stored.head, "timestamp_type": place})
+            for (_, place), one in by_key.items()
+        ]
+        taken = {(i["user_date"]["S"], i["timestamp_type"]["S"]) for i in self._insert(heads)}
+        written = [(one, key[1]) for key, one in by_key.items() if key not in taken]
+        return written, [*(by_key[key] for key in taken), *crowded]
 
     def _standing_aside(self, messages: Sequence[Mapped]) -> Set[tuple[str, str]]:
         """Those that stand already, but not at their first place: it may be free by now."""
@@ -141,16 +164,23 @@ class OptimizedSide:
         found = self.at(keys)
         return {keys[s.key] for s in found if s.message_id == keys[s.key][1]} | self._aside
 
-    def index(self, copied: Iterable[tuple[Mapped, str]]) -> None:
-        """Puts messages into the index, each with its inline vector if it is of use."""
+    def index(self, copied: Iterable[tuple[Mapped, str]], *, keep: bool = False) -> None:
+        """Puts messages into the index, each with its inline vector if it is of use.
+
+        With `keep` those that have none there keep the vector that stands, which somebody paid for.
+        """
         by_user: dict[str, list[Indexed]] = {}
         for one, place in copied:
             by_user.setdefault(one.message.user_id, []).append(self._indexed(one, place))
         for user_id, indexed in by_user.items():
+            if keep and not self._remake:
+                indexed = self._with_standing(user_id, indexed)
             if self._embed:
                 indexed = self._with_vectors(indexed)
             consumed = self._parts.writer.add(user_id, indexed)
             consumed += self._parts.writer.seal(user_id)
+            # Nobody asks here: what is known of a user would only be counted again and again.
+            self._parts.copies.drop(user_id)
             self._parts.invalidate(user_id)
             self._spend(consumed.write_units)
 
@@ -197,7 +227,7 @@ class OptimizedSide:
         else:
             place = self._write(one, kept)
         if not same or thorough:
-            self.index([(one, place)])
+            self.index([(one, place)], keep=same)
         self.remove(one.message.user_id, wrong, in_favour_of=(one, place))
         return not same or bool(wrong)
 
@@ -330,6 +360,20 @@ class OptimizedSide:
         if vector is None or vector.size == self._parts.embedder.dimensions:
             return Indexed(one.message, place, vector)
         return Indexed(one.message, place, kept=(f"{INLINE}{vector.size}", vector))
+
+    def _with_standing(self, user_id: str, indexed: list[Indexed]) -> list[Indexed]:
+        bare = [one.place for one in indexed if one.vector is None]
+        found: dict[str, FloatArray] = {}
+        for some in batches(bare, _AT_ONCE):
+            for place, fetched in self._parts.items.fetch(user_id, some).messages.items():
+                if fetched.vector is not None:
+                    found[place] = fetched.vector
+        return [
+            dataclasses.replace(one, vector=found[one.place], kept=None)
+            if one.vector is None and one.place in found
+            else one
+            for one in indexed
+        ]
 
     def _with_vectors(self, indexed: list[Indexed]) -> list[Indexed]:
         bare = [one for one in indexed if one.vector is None]
