@@ -26,6 +26,7 @@ _CONTEXT.set_forkserver_preload(
         *("core.ial_master_engine_integrated", "core.backup.taking", "core.backup.restoring"),
         *("core.backup.verifying", "core.deploy.service", "core.local.endpoint"),
         *("core.memory.context_engine_optimized", "tests.restoring", "tests.backing_up"),
+        "tests.migration_steps",
     ]
 )
 

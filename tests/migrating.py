@@ -73,6 +73,10 @@ class Moving:
         create_table(self.aws, embeddings_schema(project))
         create_table(self.aws, TableSchema(operations_table(project), *OPERATIONS_KEYS))
 
+    def note_engine(self, name: str) -> None:
+        """Tells applications which engine is active."""
+        self.put(self.operations, {"pk": "engine", "sk": "active", "engine": name})
+
     @functools.cached_property
     def aws(self) -> AwsSession:
         """Our own clients."""
