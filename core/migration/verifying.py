@@ -240,7 +240,9 @@ class Verifier:
         stands = {
             s.key: s for there in self._wiring.optimized.standing([wanted]).values() for s in there
         }
-        stands |= {s.key: s for s in self._wiring.optimized.at(sorted(suspect.keys))}
+        # Where it stood another one may stand by now.
+        at = self._wiring.optimized.at(sorted(suspect.keys))
+        stands |= {s.key: s for s in at if s.message_id in ids}
         return _Seen(item, one, tuple(stands.values()))
 
     def _mismatch(self, suspect: _Suspect, seen: _Seen) -> Mismatch | None:
