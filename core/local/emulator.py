@@ -21,6 +21,7 @@ from core.local.frames import encode
 from core.local.journal import Journal
 from core.local.objects import guard_objects
 from core.local.quick_reads import QuickReads
+from core.local.quick_statements import quick_parser
 
 # What of DynamoDB's state is kept apart: items and streams go by journal and snapshot.
 _DYNAMODB_STORES = {
@@ -315,9 +316,12 @@ class Emulator:
 
         return drop
 
-    def speed_up_reads(self, lock: Callable[[], AbstractContextManager[Any]]) -> None:
-        """From now on a Query or Scan looks at no more items than it can use."""
+    def speed_up(self, lock: Callable[[], AbstractContextManager[Any]]) -> None:
+        """From now on a Query or Scan looks at no more items than it can use, and a statement
+        that was seen before is not parsed again."""
         self._reads.speed_up(lock)
+        module = self._dynamodb
+        module.parse_partiql_statement = quick_parser(module.parse_partiql_statement)
 
 
 def _moves(status: str | None) -> bool:

@@ -72,7 +72,7 @@ def _run(listener: socket.socket, folder: Path, instance: Instance) -> None:
     store = Store(data_folder(folder), emulator, _say)
     gc.freeze()
     gc.enable()
-    emulator.speed_up_reads(lambda: store.journal.lock)
+    emulator.speed_up(lambda: store.journal.lock)
     about = {"instance": instance.instance, "pid": instance.pid, "folder": str(folder.resolve())}
     server = uvicorn.Server(
         uvicorn.Config(

@@ -40,7 +40,7 @@ class Tables:
         self.emulator = Emulator()
         journal = Journal(folder / "journal")
         self.emulator.journal_to(lambda: journal)
-        self.emulator.speed_up_reads(lambda: journal.lock)
+        self.emulator.speed_up(lambda: journal.lock)
         self.quick_scan = dynamodb._scan
         for kind in SORTS:
             names = {"p": "S", **({"s": kind} if kind else {})}
