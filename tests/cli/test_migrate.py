@@ -206,7 +206,7 @@ def test_a_difference_blocks_the_cut_over_until_it_is_repaired(
 def test_what_can_not_be_mapped_goes_to_a_file_and_is_retried(
     cli: MemoryCli, aws: AwsSession, settings: Settings
 ) -> None:
-    """Whole, with its reason; put right in the legacy table, `retry` moves it."""
+    """Whole, with its reason; put right there, `retry` moves it; copied anew, vectors are kept."""
     project = settings.project
     written = fill_legacy(aws, project, items=2, users=1, seed=3, unmappable=1, large=0)
     failed = cli("migrate", "run", "--execute", "--dead-letters", "dead.jsonl")
@@ -223,3 +223,7 @@ def test_what_can_not_be_mapped_goes_to_a_file_and_is_retried(
     assert cli("migrate", "retry", "--execute", "--json").json["moved"] == 1
     assert cli("migrate", "status", "--json").json["failed"] == 0
     assert copied(aws, project) == living(aws, project)
+    assert cli("reindex", "--json").json["embedded"] > 0
+    assert cli("migrate", "run", "--execute", "--restart", "--json").json["outcome"] == "done"
+    # Whoever copies anew must not lose what somebody paid for.
+    assert cli("reindex", "--json").json["embedded"] == 0
