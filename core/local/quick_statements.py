@@ -16,8 +16,6 @@ Parse = Callable[[str, Sequence[Any]], dict[str, Any]]
 _MOST = 256
 _NAME = r"'(?:[^']|'')+': \?"
 _PLAIN = re.compile(rf'INSERT INTO "[^"]+" VALUE \{{{_NAME}(?:, {_NAME})*\}}')
-    r"""INSERT INTO "[^"]+" VALUE \{'(?:[^']|'')+': \?(?:, '(?:[^']|'')+': \?)*\}"""
-)
 
 
 def quick_parser(parse: Parse) -> Parse:
