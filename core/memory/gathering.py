@@ -275,7 +275,7 @@ class Gatherer:
             model, dimensions = index.foreign_model
             yield (
                 f"Some messages have vectors of another embedding model, '{model}' with "
-                f"{dimensions} dimensions: they were found by their words only. `ialctl index` "
+                f"{dimensions} dimensions: they were found by their words only. `ialctl reindex` "
                 "embeds them again."
             )
         if index.terms_missing:
