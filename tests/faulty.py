@@ -14,9 +14,14 @@ _THROTTLED = (
     b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",'
     b'"message":"The level of configured provisioned throughput was exceeded."}'
 )
+_DENIED = (
+    b'{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException",'
+    b'"message":"User is not authorized to perform this action."}'
+)
 _REFUSALS = {
     "slow": (503, "application/xml", _SLOW_DOWN),
     "throttled": (400, "application/x-amz-json-1.0", _THROTTLED),
+    "refused": (400, "application/x-amz-json-1.0", _DENIED),
 }
 _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
@@ -30,7 +35,7 @@ class Faults:
         self.next: list[str] = []
         """`slow`: 503 SlowDown. `cut`: the connection ends half-way through the body.
         `lost`: the request is carried out, its answer never comes. `dropped`: it is not carried
-        out, nor answered. `throttled`: DynamoDB refuses it."""
+        out, nor answered. `throttled`: DynamoDB refuses it. `refused`: nobody may do it."""
         self.choose: Callable[[str, str], str] | None = None
         self.requests = 0
         self._lock = threading.Lock()

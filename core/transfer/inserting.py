@@ -18,7 +18,7 @@ from core.aws.codec import WireItem
 from core.aws.session import AwsSession
 from core.aws.table import batches
 from core.clock import Clock
-from core.errors import AwsError, ConditionFailedError, ThrottledError
+from core.errors import AccessDeniedError, AwsError, ConditionFailedError, ThrottledError
 from core.transfer.budget import Budget
 from core.transfer.patience import STALLED_S, Patience, Stop
 
@@ -87,8 +87,9 @@ class Inserter:
         short = [item for item in items if item not in long] if long else items
         try:
             return [*self._put_each(long), *self._state_each(short)]
-        except AwsError as error:
-            if error.code not in _WITHOUT:
+        except (AccessDeniedError, AwsError) as error:
+            # A refusal of the whole request, or of a statement in it.
+            if isinstance(error, AwsError) and error.code not in _WITHOUT:
                 raise
             self._plain.set()
             return self._put_each(items)
