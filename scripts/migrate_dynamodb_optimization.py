@@ -119,11 +119,15 @@ class DynamoDBOptimizationMigrator:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs it; returns the exit code, as `ialctl` has them."""
     given = _parser().parse_args(arguments)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return _run(given)
     except IalError as error:
         _say(json.dumps(details(error)) if given.json else f"✗ {error.what}\n  → {error.cure}")
         return error.exit_code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(given: argparse.Namespace) -> int:
