@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from ialctl.words import counted
 
 if TYPE_CHECKING:
     from core.memory.reindexing import Reindexed
+
+_INDEX_MB = 32
 
 
 def reindexed(
@@ -30,7 +33,10 @@ def reindexed(
     from core.memory.reindexing import Reindexer
 
     operations = TableSchema(operations_table(context.settings.project), "pk", "sk")
-    with open_parts(context.settings, context.session, context.clock) as parts:
+    # Users come one after the other: what is kept of those before is of no use.
+    known = min(context.settings.index_memory_mb, _INDEX_MB)
+    small = dataclasses.replace(context.settings, index_memory_mb=known)
+    with open_parts(small, context.session, context.clock) as parts:
         reindexer = Reindexer(
             parts,
             context.session,
