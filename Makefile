@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: start test soak bench-client bench-backup lint format lock clean
+.PHONY: start test soak bench-client bench-backup bench-migrate lint format lock clean
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -31,6 +31,10 @@ bench-client: $(STAMP)
 # Backup and restore against bare loops over the same endpoint, and the memory they take.
 bench-backup: $(STAMP)
 	@$(BIN)/python -m scripts.bench_backup
+
+# A migration against a bare scan-and-write loop over the same endpoint, and the memory it takes.
+bench-migrate: $(STAMP)
+	@$(BIN)/python -m scripts.bench_migrate
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
