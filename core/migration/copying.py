@@ -17,7 +17,8 @@ from core.migration.crossing import Crossing, Key, Ticket
 from core.migration.failures import DeadLetters
 from core.migration.journal import Failure, Journal, Mark
 from core.migration.legacy import LegacySide
-from core.migration.optimized import OptimizedSide, wanted_of
+from core.migration.optimized import OptimizedSide
+from core.migration.standing import wanted_of
 from core.migration.transform import SORT_KEY, Mapped, UnmappableError, is_expired, mapped
 
 CHUNK_ITEMS = 512

@@ -21,7 +21,8 @@ from core.migration.failures import DeadLetters
 from core.migration.journal import Failure, Journal
 from core.migration.legacy import LegacySide, MarkedError, wire
 from core.migration.merging import Engine, Side, Way, decide
-from core.migration.optimized import OptimizedSide, Standing, Wanted
+from core.migration.optimized import OptimizedSide
+from core.migration.standing import Standing, Wanted
 from core.migration.touches import Touch, Touches, add, legacy_record, optimized_record
 from core.migration.transform import Mapped, UnmappableError, is_expired, mapped
 from core.transfer.lines import Change

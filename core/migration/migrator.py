@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from core.aws.lease import Lease, this_run
-from core.aws.session import AwsSession
-from core.clock import Clock, Ids
 from core.errors import (
     DifferenceError,
     InterruptedRunError,
@@ -20,23 +16,21 @@ from core.errors import (
     NotFoundError,
     UsageError,
 )
-from core.memory.active import ENGINE_KEY
 from core.memory.opening import open_legacy_engine
 from core.migration.cleaning import check_engine, check_equal, check_soak, delete_legacy
-from core.migration.failures import DeadLetters
-from core.migration.gate import with_budgets
-from core.migration.journal import NAME, Control, Going, Journal, Mark, State
+from core.migration.following import MOST_BEHIND_S
+from core.migration.holding import Holder
+from core.migration.journal import Control, Going, Journal, Mark, State
 from core.migration.merging import Engine
 from core.migration.retrying import Retried, retry
-from core.migration.running import CLOSE_S, Observe, Run, Tools
+from core.migration.running import Tools
 from core.migration.sampling import Sampler
 from core.migration.verifying import Verification, Verifier
-from core.migration.wiring import Options, Wiring, missing
-from core.settings import Settings
-from core.transfer.streams import StreamPosition
+from core.migration.wiring import Wiring, missing
 
 SAMPLE_USERS = 50
 _POLL_S = 0.2
+_FOLLOWED_S = 120.0
 SOAK_S = 7 * 86_400.0
 VERIFIED_S = 24 * 3600.0
 """A verification older than this says too little of what a switch would find."""
@@ -56,24 +50,8 @@ class Status:
     failed: int = 0
 
 
-class Migrator:
+class Migrator(Holder):
     """Migrates one project. Every call raises `TargetError`s and `ThrottledError` of the target."""
-
-    def __init__(
-        self,
-        session: AwsSession,
-        settings: Settings,
-        clock: Clock,
-        ids: Ids,
-        options: Options | None = None,
-        *,
-        observe: Observe = lambda _: None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """`observe` is told how it goes every two seconds; `stop` is asked whether to stop."""
-        self._session, self._settings, self._clock, self._ids = session, settings, clock, ids
-        self._options = options or Options()
-        self._observe, self._stop = observe, stop
 
     def status(self) -> Status:
         """Where the migration stands; changes nothing."""
@@ -100,8 +78,7 @@ class Migrator:
             state = tools.journal.state()
             if state is not None and state.status in ("cut_over", "cleaned") and not restart:
                 return "nothing to do"
-            if state is None or restart or state.status in ("rolled_back", "cleaned"):
-                state = self._begin(tools, state)
+            state = self._begun(tools, state, restart=restart)
             self._check_fingerprint(tools, state)
             self._take_budgets(tools)
             run = self._run(tools, state, leading=self._leading(tools), both=self._is_live(tools))
@@ -140,7 +117,7 @@ class Migrator:
         """
         with self._held() as tools:
             state = self._standing(tools, ("copied", "cut_over"))
-            if state.status == "cut_over" and self._noticed(state.cut_over_s):
+            if state.status == "cut_over" and self._noticed(tools, state.cut_over_s):
                 return "nothing to do"
             if state.status == "copied":
                 state = self._switch(tools, state)
@@ -157,7 +134,7 @@ class Migrator:
         """
         with self._held() as tools:
             state = self._standing(tools, ("cut_over", "rolled_back"))
-            if state.status == "rolled_back" and self._noticed(state.rolled_back_s):
+            if state.status == "rolled_back" and self._noticed(tools, state.rolled_back_s):
                 return "nothing to do"
             if state.status == "cut_over":
                 self._run(tools, state, leading="optimized", both=True).catch_up()
@@ -263,6 +240,11 @@ class Migrator:
             while (position := journal.position("legacy")) and position.since_s < begun_s:
                 if self._stop():
                     raise InterruptedRunError("Interrupted.", "Run the same command again.")
+                if self._clock.time() - begun_s > _FOLLOWED_S:
+                    raise LockHeldError(
+                        "Another run holds the migration, and does not follow what changes.",
+                        "Wait until it has ended: `ialctl migrate status`.",
+                    )
                 self._clock.sleep(_POLL_S)
 
         def beside(tasks: Sequence[Callable[[], None]]) -> None:
@@ -314,6 +296,18 @@ class Migrator:
             "Verify it: `ialctl migrate verify`.",
         )
 
+    def _begun(self, tools: Tools, state: State | None, *, restart: bool) -> State:
+        """What there is to go on with: what was begun, or a new beginning."""
+        if state is None or restart or state.status == "cleaned":
+            return self._begin(tools, state)
+        if state.status != "rolled_back":
+            return state
+        if not self._can_go_on(tools, state):
+            return self._begin(tools, state)
+        again = dataclasses.replace(state, status="copying", verified_s=None, cut_over_s=None)
+        tools.journal.save_state(again)
+        return again
+
     def _begin(self, tools: Tools, before: State | None) -> State:
         """Notes where the streams stand, before anything is copied, and that it has begun."""
         wiring = tools.wiring
@@ -340,82 +334,25 @@ class Migrator:
             tools.journal.save_state(state)
         return state
 
-    def _is_empty(self, wiring: Wiring) -> bool:
-        client = self._session.client("dynamodb")
-        found = client.scan(TableName=wiring.names["optimized"], Limit=1)["Items"]
-        return not found
+    def _can_go_on(self, tools: Tools, state: State) -> bool:
+        """Whether all that changed since a rollback is still in the stream.
 
-    def _check_fingerprint(self, tools: Tools, state: State) -> None:
-        now = tools.wiring.fingerprint()
-        other = [
-            f"{name}: {was}, now {now[name]}"
-            for name, was in state.fingerprint.items()
-            if now.get(name, was) != was
-        ]
-        if other:
-            raise UsageError(
-                f"The migration was begun with other settings ({'; '.join(other)}).",
-                "Set them as they were, or begin anew: `ialctl migrate run --restart`.",
-            )
-
-    def _take_budgets(self, tools: Tools) -> None:
-        options = self._options
-        if options.max_rcu is None and options.max_wcu is None:
-            return
-        tools.journal.tell(lambda c: with_budgets(c, options.max_rcu, options.max_wcu))
-
-    def _run(self, tools: Tools, state: State, *, leading: Engine, both: bool) -> Run:
-        sides = ("legacy", "optimized") if both else ("legacy",)
-        positions = {side: self._position(tools, side) for side in sides}
-        return Run(tools, state, positions, leading=leading, both=both)
-
-    def _position(self, tools: Tools, side: str) -> StreamPosition:
-        found = tools.journal.position(side)
-        if found is None:
-            raise UsageError(
-                f"Nobody noted where the stream of the {side} table was left.",
-                "Copy anew what is there by now: `ialctl migrate run --restart`.",
-            )
-        return found
-
-    def _standing(self, tools: Tools, statuses: tuple[str, ...]) -> State:
-        state = tools.journal.state()
-        if state is not None and state.status in statuses:
-            return state
-        cures = {
-            None: "Begin one: `ialctl migrate run`.",
-            "copying": "Let it end: `ialctl migrate run`.",
-            "copied": "Cut over first: `ialctl migrate cutover`.",
-            "rolled_back": "Copy what is missing, and verify it: `ialctl migrate run`.",
-            "cleaned": "It is over: the legacy table is gone.",
-        }
-        status = None if state is None else state.status
-        said = "There is no migration" if state is None else f"The migration is '{status}'"
-        raise UsageError(f"{said}; this step does not come now.", cures.get(status))
+        A copy made anew would not see what was deleted in between.
+        """
+        position = tools.journal.position("legacy")
+        if position is None:
+            return False
+        fresh = self._clock.time() - position.since_s < MOST_BEHIND_S
+        return fresh and dict(state.fingerprint) == tools.wiring.fingerprint()
 
     def _left_to_notice_s(self, at_s: float | None) -> float:
         return max(0.0, self._options.notice_s - (self._clock.time() - (at_s or 0.0)))
 
-    def _noticed(self, at_s: float | None) -> bool:
-        return at_s is not None and self._clock.time() - at_s > self._options.notice_s + CLOSE_S
-
-    def _noted_engine(self, tools: Tools) -> str | None:
-        return self._noted(tools.wiring)
-
-    def _noted(self, wiring: Wiring) -> str | None:
-        key = {name: value["S"] for name, value in ENGINE_KEY.items()}
-        found = wiring.operations.get(key, consistent=True).item
-        return None if found is None else str(found.get("engine"))
-
-    def _is_live(self, tools: Tools) -> bool:
-        """Whether engines write the optimized tables already."""
-        return self._noted_engine(tools) != "legacy"
-
-    def _leading(self, tools: Tools) -> Engine:
-        return "legacy" if self._noted_engine(tools) in ("legacy", "dual") else "optimized"
-
-    def _flows_both_ways(self, tools: Tools, state: State) -> bool:
-        return state.status == "cut_over" or self._is_live(tools)
+    def _noticed(self, tools: Tools, at_s: float | None) -> bool:
+        """Whether both streams were followed until every engine had noticed a switch."""
+        read = [tools.journal.position(side) for side in ("legacy", "optimized")]
+        over_s = (at_s or 0.0) + self._options.notice_s
+        return all(position is not None and position.since_s >= over_s for position in read)
 
     def _status(self, wiring: Wiring, journal: Journal) -> Status:
         try:
@@ -426,45 +363,3 @@ class Migrator:
         marks = tuple(journal.marks(state.segments)) if state else ()
         failed = sum(1 for _ in journal.failures())
         return Status(state, engine, marks, journal.control(), journal.going(), failed)
-
-    def _most_failed(self, journal: Journal, anew: bool) -> int:
-        own, told = self._options.max_failed, journal.control().max_failed
-        if not anew:
-            return max(own, told)
-        if own != told:
-            journal.tell(lambda c: dataclasses.replace(c, max_failed=own))
-        return own
-
-    @contextmanager
-    def _wired(self) -> Iterator[Wiring]:
-        with Wiring(
-            self._session, self._settings, self._clock, self._options, self._stop
-        ) as wiring:
-            yield wiring
-
-    @contextmanager
-    def _held(self, *, anew: bool = False) -> Iterator[Tools]:
-        """Holds the lease while the block runs; with `anew` it says how many may fail from now on.
-
-        Raises:
-            LockHeldError: another migration goes on.
-        """
-        with self._wired() as wiring:
-            owner = this_run(self._ids())
-            lease = Lease(
-                self._session.client("dynamodb"),
-                wiring.names["operations"],
-                owner,
-                self._clock,
-                NAME,
-            )
-            if not lease.acquire():
-                raise missing(wiring.names["operations"], "optimized")
-            try:
-                journal = Journal(wiring.operations, owner.run)
-                failures = DeadLetters(
-                    journal, self._options.dead_letters, self._most_failed(journal, anew)
-                )
-                yield Tools(wiring, journal, lease, failures, self._stop, self._observe)
-            finally:
-                lease.release()

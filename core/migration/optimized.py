@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from core.aws.capacity import NOTHING, Consumed
 from core.aws.codec import WireItem, encode_item
-from core.aws.requests import Change, Condition, Test, Write, absent, equals
+from core.aws.requests import Change, Write, absent
 from core.aws.table import batches
 from core.errors import ConditionFailedError
 from core.llm.embedder import FloatArray
@@ -20,7 +20,20 @@ from core.memory.keys import parts_partition
 from core.memory.model import Message
 from core.memory.parts import Parts
 from core.migration.legacy import marked_only
-from core.migration.transform import Mapped, head_digest, places_of
+from core.migration.standing import (
+    Standing,
+    Wanted,
+    as_it_was,
+    first_place,
+    is_same,
+    leaving,
+    name_of,
+    own_places,
+    share_parts,
+    standing_of,
+    wanted_of,
+)
+from core.migration.transform import Mapped, places_of
 
 INLINE = "inline-"
 """What the model's name of an inline vector begins with that is not of the model in use."""
@@ -36,31 +49,6 @@ class Insert(Protocol):
 
     def __call__(self, items: Sequence[WireItem]) -> Sequence[WireItem]:
         """Inserts them."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A message as it stands: its key, its id, its digest, and its head."""
-
-    user_date: str
-    place: str
-    message_id: str
-    digest: bytes
-    head: Mapping[str, Any]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Partition key and sort key."""
-        return self.user_date, self.place
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which messages are looked for: ids of one user's, and the times and roles to look at."""
-
-    user_id: str
-    ids: frozenset[str]
-    times: frozenset[tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -109,8 +97,8 @@ class OptimizedSide:
             if one.stored.parts:
                 self._write_parts(one)
         aside = self._standing_aside(messages)
-        met = [one for one in messages if _name(one) in aside]
-        left = [one for one in messages if _name(one) not in aside]
+        met = [one for one in messages if name_of(one) in aside]
+        left = [one for one in messages if name_of(one) not in aside]
         new: list[tuple[Mapped, str]] = []
         equal: list[tuple[Mapped, str]] = []
         other: list[Mapped] = []
@@ -118,10 +106,10 @@ class OptimizedSide:
             written, taken = self._insert_at(level, left)
             new += written
             met += taken
-            standing = self.standing([_wanted(one) for one in met]) if met else {}
+            standing = self.standing([wanted_of([one.message]) for one in met]) if met else {}
             left = []
             for one in met:
-                there = standing.get(_name(one), ())
+                there = standing.get(name_of(one), ())
                 if not there and level + 1 < _LEVELS:
                     left.append(one)  # another message has that place: the next one may be free
                 elif len(there) == 1 and there[0].digest == one.digest:
@@ -140,7 +128,7 @@ class OptimizedSide:
         by_key: dict[tuple[str, str], Mapped] = {}
         crowded: list[Mapped] = []
         for one in messages:
-            day, places = _places(one)
+            day, places = own_places(one)
             if (day, places[level]) in by_key:
                 crowded.append(one)
             else:
@@ -159,8 +147,8 @@ class OptimizedSide:
             return self._aside
         keys = {}
         for one in messages:
-            day, places = _places(one)
-            keys[day, places[1]] = _name(one)
+            day, places = own_places(one)
+            keys[day, places[1]] = name_of(one)
         found = self.at(keys)
         return {keys[s.key] for s in found if s.message_id == keys[s.key][1]} | self._aside
 
@@ -199,14 +187,14 @@ class OptimizedSide:
             for head in self._table.batch_get(asked, consistent=True).items:
                 who = (str(head.get("user_id")), str(head.get("message_id")))
                 if who in ids and not self._expired(head):
-                    found.setdefault(who, []).append(_standing(head))
+                    found.setdefault(who, []).append(standing_of(head))
         return found
 
     def at(self, keys: Iterable[tuple[str, str]]) -> list[Standing]:
         """What stands at these keys, whatever it is."""
         asked = [{"user_date": day, "timestamp_type": place} for day, place in keys]
         found = self._table.batch_get(asked, consistent=True).items if asked else ()
-        return [_standing(head) for head in found if "message_id" in head]
+        return [standing_of(head) for head in found if "message_id" in head]
 
     def bring(self, one: Mapped, standing: Sequence[Standing], *, thorough: bool) -> bool:
         """Makes the message stand once, as it is; answers whether anything was written.
@@ -253,7 +241,7 @@ class OptimizedSide:
             key = {"user_date": one.user_date, "timestamp_type": one.place}
             consumed += self._mark(one)
             with marked_only():
-                consumed += self._table.delete(key, _as_it_was(one, marked=True)).consumed
+                consumed += self._table.delete(key, as_it_was(one, marked=True)).consumed
             consumed += self._drop_parts(one, in_favour_of[0] if in_favour_of else None)
         gone = {one.message_id for one in standing}
         self._parts.store.forget(lambda m: m.user_id == user_id and m.message_id in gone)
@@ -284,7 +272,7 @@ class OptimizedSide:
         """Puts a message at its place and takes it from another, both or neither."""
         if one.stored.parts:
             self._write_parts(one)
-        day, places = _places(one)
+        day, places = own_places(one)
         taken = {s.place for s in self.at((day, place) for place in places)}
         place = next((place for place in places if place not in taken), places[-1])
         self._take_out(one.message.user_id, [old], place)
@@ -294,7 +282,7 @@ class OptimizedSide:
         with marked_only():
             consumed += self._table.transact(
                 (
-                    Write("delete", key=key, condition=_as_it_was(old, marked=True)),
+                    Write("delete", key=key, condition=as_it_was(old, marked=True)),
                     Write("put", head, condition=absent("user_date")),
                 )
             )
@@ -307,11 +295,11 @@ class OptimizedSide:
         """Marks what is about to be deleted, so that the stream tells who did."""
         key = {"user_date": standing.user_date, "timestamp_type": standing.place}
         change = Change(set={LEAVING: True})
-        return self._table.update(key, change, _as_it_was(standing)).consumed
+        return self._table.update(key, change, as_it_was(standing)).consumed
 
     def _note_aside(self, one: Mapped, place: str) -> None:
-        if place != _first_place(one)[1]:
-            self._aside.add(_name(one))
+        if place != first_place(one)[1]:
+            self._aside.add(name_of(one))
 
     def _write(self, one: Mapped, kept: Standing | None) -> str:
         message = one.message
@@ -324,11 +312,11 @@ class OptimizedSide:
             return kept.place
         if one.stored.parts:
             self._write_parts(one)
-        for place in _places(one)[1]:
+        for place in own_places(one)[1]:
             put = self._table.put_new({**one.stored.head, "timestamp_type": place})
             self._spend(put.consumed.write_units)
             # An answer may have got lost: what stands is its own first try.
-            if put.new or _is(put.existing, one):
+            if put.new or is_same(put.existing, one):
                 self._note_aside(one, place)
                 return place
         raise ConditionFailedError(
@@ -344,7 +332,7 @@ class OptimizedSide:
     def _drop_parts(self, standing: Standing, in_favour_of: Mapped | None) -> Consumed:
         """Deletes the parts of a message that went, unless they are those of one that stays."""
         head = standing.head
-        shared = in_favour_of is not None and _share_parts(standing, in_favour_of)
+        shared = in_favour_of is not None and share_parts(standing, in_favour_of)
         if "content_parts" not in head or shared:
             return NOTHING
         partition = parts_partition(head["user_id"], head["message_id"])
@@ -386,66 +374,3 @@ class OptimizedSide:
     def _expired(self, head: Mapping[str, Any]) -> bool:
         ttl = head.get("ttl")
         return ttl is not None and int(ttl) <= self._parts.clock.time()
-
-
-def leaving(one: Mapped | None, standing: Sequence[Standing]) -> list[Standing]:
-    """Those that go once the message stands as it is wanted: all but one at a place of its own."""
-    if one is None:
-        return list(standing)
-    day, places = _places(one)
-    own = [s for s in standing if s.user_date == day and s.place in places]
-    return [s for s in standing if s not in own[:1]]
-
-
-def wanted_of(messages: Iterable[Message]) -> Wanted:
-    """Where any of these versions of one message may stand."""
-    found = list(messages)
-    return Wanted(
-        found[0].user_id,
-        frozenset(m.message_id for m in found),
-        frozenset((m.timestamp_us, m.role) for m in found),
-    )
-
-
-def _wanted(one: Mapped) -> Wanted:
-    return wanted_of([one.message])
-
-
-def _places(one: Mapped) -> tuple[str, list[str]]:
-    m = one.message
-    return places_of(m.user_id, m.timestamp_us, m.role, m.message_id)
-
-
-def _name(one: Mapped) -> tuple[str, str]:
-    return one.message.user_id, one.message.message_id
-
-
-def _first_place(one: Mapped) -> tuple[str, str]:
-    day, places = _places(one)
-    return day, places[0]
-
-
-def _as_it_was(standing: Standing, *, marked: bool = False) -> Condition:
-    """Holds while the very content stands that was read, and the mark if there is to be one."""
-    tests = equals("message_id", standing.message_id).tests
-    tests += (Test(LEAVING, "present"),) if marked else ()
-    if "content_hash" in standing.head:
-        tests += equals("content_hash", standing.head["content_hash"]).tests
-    return Condition(tests)
-
-
-def _share_parts(standing: Standing, one: Mapped) -> bool:
-    """Whether the parts of both are the same items: those of one id and content."""
-    own = (one.message.message_id, one.stored.head["content_hash"])
-    return (standing.message_id, standing.head.get("content_hash")) == own
-
-
-def _is(head: Mapping[str, Any] | None, one: Mapped) -> bool:
-    """Whether a head is this very message, with this content."""
-    names = ("user_id", "message_id", "content_hash")
-    return head is not None and all(head.get(name) == one.stored.head[name] for name in names)
-
-
-def _standing(head: Mapping[str, Any]) -> Standing:
-    day, place = str(head["user_date"]), str(head["timestamp_type"])
-    return Standing(day, place, str(head["message_id"]), head_digest(encode_item(head)), head)

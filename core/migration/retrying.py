@@ -9,8 +9,8 @@ from core.migration.copying import failure_of
 from core.migration.journal import Failure
 from core.migration.legacy import wire
 from core.migration.merging import Engine
-from core.migration.optimized import wanted_of
 from core.migration.running import Tools
+from core.migration.standing import wanted_of
 from core.migration.transform import UnmappableError, is_expired, mapped
 
 

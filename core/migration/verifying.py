@@ -15,8 +15,8 @@ from core.migration.comparison import Comparison, Differing, Read, name_of, vect
 from core.migration.ledger import Day, Totals
 from core.migration.legacy import wire
 from core.migration.merging import Engine
-from core.migration.optimized import Standing, Wanted
 from core.migration.sampling import Mismatch, Sampled, Sampler
+from core.migration.standing import Standing, Wanted
 from core.migration.transform import (
     SORT_KEY,
     Mapped,
