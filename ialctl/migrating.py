@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import UsageError
 from ialctl.context import AppContext
+from ialctl.migration_budget import budget_of
 
 if TYPE_CHECKING:
     from core.migration.journal import State
@@ -28,8 +28,8 @@ WORKERS = 4
 class Given:
     """The options of a copy, as they were given."""
 
-    max_rcu: float | None = None
-    max_wcu: float | None = None
+    max_rcu: str | None = None
+    max_wcu: str | None = None
     max_failed: int = 0
     dead_letters: Path | None = None
     workers: int = WORKERS
@@ -51,8 +51,6 @@ def make_options(context: AppContext, given: Given = Given()) -> Options:
 
     _check_word("--embed", given.embed, EMBED)
     _check_word("--vectors", given.vectors, VECTORS)
-    check_budget("--max-rcu", given.max_rcu)
-    check_budget("--max-wcu", given.max_wcu)
     least, most = given.max_latency_ms, given.critical_latency_ms
     if least is not None and most is not None and most <= least:
         raise UsageError(
@@ -62,8 +60,8 @@ def make_options(context: AppContext, given: Given = Given()) -> Options:
     return Options(
         segments=given.segments,
         workers=given.workers,
-        max_rcu=given.max_rcu,
-        max_wcu=given.max_wcu,
+        max_rcu=budget_of(context, "--max-rcu", given.max_rcu),
+        max_wcu=budget_of(context, "--max-wcu", given.max_wcu),
         max_failed=given.max_failed,
         dead_letters=given.dead_letters or dead_letters(context),
         embed=given.embed == "now",
@@ -76,19 +74,6 @@ def dead_letters(context: AppContext) -> Path:
     """Where what can't be mapped is written, where nothing else is said."""
     settings = context.settings
     return settings.state_dir / "migration" / f"{settings.project}-dead-letters.jsonl"
-
-
-def check_budget(option: str, units: float | None) -> None:
-    """Refuses what is no budget; 0 stands for none.
-
-    Raises:
-        UsageError: it is less than a unit a second, or no number.
-    """
-    if units is None or units == 0 or (units >= 1 and math.isfinite(units)):
-        return
-    raise UsageError(
-        f"{units:g} units a second is no budget.", f"Write 1 or more: `{option} N`; 0 lifts it."
-    )
 
 
 @contextmanager

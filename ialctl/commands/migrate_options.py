@@ -12,12 +12,16 @@ Execute = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
 MaxRcu = Annotated[
-    float | None,
-    typer.Option("--max-rcu", help="Read units a second, at most (0: no limit).", metavar="N"),
+    str | None,
+    typer.Option(
+        "--max-rcu", help="Read units a second, at most, or a share (50%); 0: all.", metavar="N"
+    ),
 ]
 MaxWcu = Annotated[
-    float | None,
-    typer.Option("--max-wcu", help="Write units a second, at most (0: no limit).", metavar="N"),
+    str | None,
+    typer.Option(
+        "--max-wcu", help="Write units a second, at most, or a share (50%); 0: all.", metavar="N"
+    ),
 ]
 MaxFailed = Annotated[
     int,

@@ -49,13 +49,15 @@ def register(group: typer.Typer) -> None:
         """Set the budgets of a run that goes on, wherever it does; 0 lifts one."""
         from core.errors import UsageError
         from core.migration.gate import with_budgets
-        from ialctl.migrating import check_budget
+        from ialctl.migration_budget import budget_of
 
-        check_budget("--max-rcu", max_rcu)
-        check_budget("--max-wcu", max_wcu)
         if max_rcu is None and max_wcu is None:
             raise UsageError("No budget is given.", "Give `--max-rcu N`, `--max-wcu N`, or both.")
-        _tell(context, lambda c: with_budgets(c, max_rcu, max_wcu), "The budgets hold from now on.")
+        rcu, wcu = (
+            budget_of(context, "--max-rcu", max_rcu),
+            budget_of(context, "--max-wcu", max_wcu),
+        )
+        _tell(context, lambda c: with_budgets(c, rcu, wcu), "The budgets hold from now on.")
 
 
 def _tell(context: AppContext, change: Callable[[Control], Control], said: str) -> None:
