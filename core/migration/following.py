@@ -22,7 +22,7 @@ from core.migration.journal import Failure, Journal
 from core.migration.legacy import LegacySide, MarkedError, wire
 from core.migration.merging import Engine, Side, Way, decide
 from core.migration.optimized import OptimizedSide
-from core.migration.standing import Standing, Wanted
+from core.migration.standing import Standing, Wanted, gone_from_index
 from core.migration.touches import Touch, Touches, add, legacy_record, optimized_record
 from core.migration.transform import Mapped, UnmappableError, is_expired, mapped
 from core.transfer.lines import Change
@@ -119,6 +119,8 @@ class Follower:
         # Whoever followed before may have been killed between a head and its index entry.
         self._begun_s = self.clock.time()
         self._waiting: dict[Key, Pair] = {}
+        # What was written, and what stood as it was: of that a vector is kept.
+        self._to_index: dict[bool, list[tuple[Mapped, str]]] = {False: [], True: []}
         self._echoes = Echoes(self.journal, self._since_s(), self.clock.time())
 
     @property
@@ -204,9 +206,17 @@ class Follower:
         # Also while only one side is followed: the other one's stream may be read from here on.
         expected = [e for key, now in found.items() for e in _expected(key, ways[key], now)]
         self._echoes.expect(expected, self.clock.time())
+        yield "take out"
+        forward = [now for key, now in found.items() if ways[key] == "to_optimized"]
+        gone = [name for now in forward for name in gone_from_index(now.one, now.standing)]
+        self.optimized.take_out(gone)
         for key, now in found.items():
             yield "apply"
             self._settle(key, pairs[key], now, ways[key], thorough=thorough)
+        yield "index"
+        for keep in (False, True):
+            self.optimized.index(self._to_index[keep], keep=keep)
+            self._to_index[keep].clear()
         self._echoes.done(self.clock.time())
         self.crossing.done()
 
@@ -277,10 +287,12 @@ class Follower:
 
     def _bring(self, key: Key, now: _Now, *, thorough: bool) -> None:
         if now.one is not None:
-            wrote = self.optimized.bring(now.one, now.standing, thorough=thorough)
+            place, wrote = self.optimized.put(now.one, now.standing)
+            if wrote or thorough:
+                self._to_index[not wrote].append((now.one, place))
         else:
             wrote = bool(now.standing)
-            self.optimized.remove(key[0], now.standing)
+            self.optimized.delete(key[0], now.standing)
         self.done.forward += wrote
         self.failures.settled(Failure(*key, ""))
 

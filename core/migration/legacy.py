@@ -64,7 +64,7 @@ class LegacySide:
     table: Table
     page: Pages
     clock: Clock
-    spend: Callable[[float], None] = lambda _: None
+    spend: Callable[[float], object] = lambda _: None
 
     def get_many(self, keys: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
         """The items that stand this moment, by key."""

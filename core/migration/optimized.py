@@ -25,6 +25,7 @@ from core.migration.standing import (
     Wanted,
     as_it_was,
     first_place,
+    gone_from_index,
     is_same,
     leaving,
     name_of,
@@ -71,15 +72,17 @@ class OptimizedSide:
         embed: bool = False,
         remake: bool = False,
         again: bool = True,
-        spend: Callable[[float], None] = lambda _: None,
+        aside: set[tuple[str, str]] | None = None,
+        spend: Callable[[float], object] = lambda _: None,
     ) -> None:
         """With `embed` what has no vector gets one; with `remake` inline ones are not used.
 
         `again`: somebody may have written some of it before. `spend` is told the write units of
-        all that `insert` does not write.
+        all that `insert` does not write. `aside` is shared with whoever else writes: what stands
+        not at its first place.
         """
         self.again = again
-        self._aside: set[tuple[str, str]] = set()
+        self._aside = set() if aside is None else aside
         self._parts = parts
         self._table = parts.tables.history
         self._insert = insert
@@ -205,6 +208,21 @@ class OptimizedSide:
         Raises:
             ConditionFailedError: somebody else wrote it since `standing` was read.
         """
+        self.take_out(gone_from_index(one, standing))
+        place, wrote = self.put(one, standing)
+        if wrote or thorough:
+            self.index([(one, place)], keep=not wrote)
+        return wrote or bool(leaving(one, standing))
+
+    def put(self, one: Mapped, standing: Sequence[Standing]) -> tuple[str, bool]:
+        """As `bring`, but for the index; answers the place, and whether the head was written.
+
+        What leaves is to be taken out of the index before, and what was written put into it
+        afterwards: then all of it can be repeated.
+
+        Raises:
+            ConditionFailedError: somebody else wrote it since `standing` was read.
+        """
         wrong = leaving(one, standing)
         kept = next((s for s in standing if s not in wrong), None)
         same = kept is not None and kept.digest == one.digest
@@ -214,20 +232,22 @@ class OptimizedSide:
             place = self._move(one, wrong.pop(0))
         else:
             place = self._write(one, kept)
-        if not same or thorough:
-            self.index([(one, place)], keep=same)
-        self.remove(one.message.user_id, wrong, in_favour_of=(one, place))
-        return not same or bool(wrong)
+        self.delete(one.message.user_id, wrong, in_favour_of=one)
+        return place, not same
 
-    def remove(
-        self,
-        user_id: str,
-        standing: Sequence[Standing],
-        in_favour_of: tuple[Mapped, str] | None = None,
-    ) -> None:
+    def remove(self, user_id: str, standing: Sequence[Standing]) -> None:
         """Deletes messages: from the index first, their heads last, so that it can be repeated.
 
-        The index and the parts of one that stays are left, `in_favour_of` it and its place.
+        Raises:
+            ConditionFailedError: see `delete`.
+        """
+        self.take_out((user_id, one.place) for one in standing)
+        self.delete(user_id, standing)
+
+    def delete(
+        self, user_id: str, standing: Sequence[Standing], in_favour_of: Mapped | None = None
+    ) -> None:
+        """Deletes heads, and their parts unless they are those of one that stays.
 
         Raises:
             ConditionFailedError: somebody else wrote or deleted one since `standing` was read; or
@@ -235,18 +255,29 @@ class OptimizedSide:
         """
         if not standing:
             return
-        self._take_out(user_id, standing, in_favour_of[1] if in_favour_of else "")
         consumed = NOTHING
         for one in standing:
             key = {"user_date": one.user_date, "timestamp_type": one.place}
             consumed += self._mark(one)
             with marked_only():
                 consumed += self._table.delete(key, as_it_was(one, marked=True)).consumed
-            consumed += self._drop_parts(one, in_favour_of[0] if in_favour_of else None)
+            consumed += self._drop_parts(one, in_favour_of)
         gone = {one.message_id for one in standing}
         self._parts.store.forget(lambda m: m.user_id == user_id and m.message_id in gone)
         self._parts.invalidate(user_id)
         self._spend(consumed.write_units)
+
+    def take_out(self, gone: Iterable[tuple[str, str]]) -> None:
+        """Takes messages out of the index, each a user id and a sort key: once for each user."""
+        by_user: dict[str, set[str]] = {}
+        for user_id, place in gone:
+            if _PLACE.match(place):
+                by_user.setdefault(user_id, set()).add(place)
+        for user_id, places in by_user.items():
+            consumed = self._parts.writer.remove(user_id, sorted(places))
+            consumed += self._parts.items.delete(user_id, sorted(places))
+            self._parts.copies.drop(user_id)
+            self._spend(consumed.write_units)
 
     def message(self, standing: Standing) -> Message | None:
         """The whole message that stands; None where its parts are gone by now.
@@ -261,13 +292,6 @@ class OptimizedSide:
             return from_item({**standing.head, "content": found.content})
         return None
 
-    def _take_out(self, user_id: str, standing: Sequence[Standing], kept: str) -> None:
-        """Takes messages out of the index, but for the place `kept`."""
-        places = sorted({one.place for one in standing if _PLACE.match(one.place)} - {kept})
-        if places:
-            consumed = self._parts.writer.remove(user_id, places)
-            self._spend((consumed + self._parts.items.delete(user_id, places)).write_units)
-
     def _move(self, one: Mapped, old: Standing) -> str:
         """Puts a message at its place and takes it from another, both or neither."""
         if one.stored.parts:
@@ -275,7 +299,6 @@ class OptimizedSide:
         day, places = own_places(one)
         taken = {s.place for s in self.at((day, place) for place in places)}
         place = next((place for place in places if place not in taken), places[-1])
-        self._take_out(one.message.user_id, [old], place)
         key = {"user_date": old.user_date, "timestamp_type": old.place}
         head = {**one.stored.head, "timestamp_type": place}
         consumed = self._mark(old)

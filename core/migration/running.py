@@ -63,7 +63,7 @@ class Run:
         self._crossing = Crossing()
         self.follower = Follower(
             wiring.legacy,
-            wiring.optimized,
+            wiring.followed,
             self._crossing,
             tools.journal,
             tools.failures,

@@ -47,6 +47,17 @@ def leaving(one: Mapped | None, standing: Sequence[Standing]) -> list[Standing]:
     return [s for s in standing if s not in own[:1]]
 
 
+def gone_from_index(one: Mapped | None, standing: Sequence[Standing]) -> list[tuple[str, str]]:
+    """The users and sort keys that the index shows no more once the message stands as wanted."""
+    kept = own_places(one) if one is not None else ("", [])
+    return [
+        (str(s.head["user_id"]), s.place)
+        for s in leaving(one, standing)
+        # Under its own key on a day that is not its own: it stays there, on the right one.
+        if s.user_date == kept[0] or s.place not in kept[1]
+    ]
+
+
 def wanted_of(messages: Iterable[Message]) -> Wanted:
     """Where any of these versions of one message may stand."""
     found = list(messages)

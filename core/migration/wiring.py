@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from core.errors import IalError, NotFoundError, UsageError
 from core.memory.active import operations_table
 from core.memory.parts import open_parts
 from core.memory.schema import embeddings_schema, history_schema, legacy_history_schema
+from core.migration.copying import CHUNK_ITEMS
 from core.migration.gate import Limits
 from core.migration.legacy import LegacyPage, LegacySide
 from core.migration.optimized import OptimizedSide
@@ -85,8 +87,8 @@ class Wiring(AbstractContextManager["Wiring"]):
         self.operations = open_table(
             session, TableSchema(self.names["operations"], "pk", "sk"), clock
         )
-        self.reading = Budget(options.max_rcu, clock)
-        self.writing = Budget(options.max_wcu, clock)
+        self.reading = Budget(options.max_rcu, clock, stop=stop)
+        self.writing = Budget(options.max_wcu, clock, stop=stop)
         small = dataclasses.replace(
             settings, index_memory_mb=min(settings.index_memory_mb, _INDEX_MB)
         )
@@ -94,18 +96,28 @@ class Wiring(AbstractContextManager["Wiring"]):
         self._pool = ThreadPoolExecutor(2 * options.workers, thread_name_prefix="insert")
         schema = history_schema(project)
         insert = Inserter(session, schema, self.writing, clock, self._pool, stop)
-        self.optimized = OptimizedSide(
+        side = partial(
+            OptimizedSide,
             self.parts,
             insert,
             embed=options.embed,
             remake=options.remake,
-            spend=self.writing.spend,
+            aside=set(),
         )
+        self.optimized = side(spend=self.writing.spend)
+        # Following never waits for a budget: what it writes is paid for by the copy.
+        self.followed = side(spend=self.writing.charge)
         legacy = open_table(session, legacy_history_schema(project), clock)
         self.scanner = Scanner(
-            session, self.names["legacy"], self.reading, clock, consistent=True, stop=stop
+            session,
+            self.names["legacy"],
+            self.reading,
+            clock,
+            consistent=True,
+            stop=stop,
+            most_items=CHUNK_ITEMS,
         )
-        self.legacy = LegacySide(legacy, self._page, clock, self.writing.spend)
+        self.legacy = LegacySide(legacy, self._page, clock, self.writing.charge)
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()

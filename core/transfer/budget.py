@@ -9,8 +9,10 @@ are those of TCP's CUBIC, RFC 9438, told by rates in place of windows).
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from core.clock import Clock, Random, system_random
+from core.errors import InterruptedRunError
 
 _CUT = 0.7
 _RECOVERY = 1.5
@@ -20,13 +22,21 @@ _WINDOW_S = 1.0
 _LEAST = 1.0
 _FREE = 1e9
 _PAUSE_S = 0.2
+_SLICE_S = 1.0
 
 
 class Budget:
     """Units a second that threads may spend together. Thread-safe."""
 
-    def __init__(self, most: float | None, clock: Clock, rng: Random | None = None) -> None:
-        """`most` units a second; None: as many as the table gives."""
+    def __init__(
+        self,
+        most: float | None,
+        clock: Clock,
+        rng: Random | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`most` units a second; None: as many as the table gives. `stop` is asked amid waits."""
+        self._stop = stop
         self._most = most or _FREE
         self._rate = self._most
         self._clock = clock
@@ -50,20 +60,37 @@ class Budget:
         """From now on `most` units a second; None: as many as the table gives."""
         with self._lock:
             self._grow(self._clock.monotonic())
+            now, before = self._clock.monotonic(), self._rate
             self._most = most or _FREE
             self._before_cut = min(self._before_cut, self._most)
             self._rate = self._most if self.throttles == 0 else min(self._rate, self._most)
+            # What is owed is paid at the new rate, by those too who wait already.
+            self._paid_s = now + max(0.0, self._paid_s - now) * before / self._rate
 
     def spend(self, units: float) -> None:
-        """Notes what a request took, and waits until that is paid."""
+        """Notes what a request took, and waits until that is paid.
+
+        Raises:
+            InterruptedRunError: somebody asked to stop meanwhile.
+        """
+        target = self.charge(units)
+        while True:
+            with self._lock:
+                wait = min(target, self._paid_s) - self._clock.monotonic()
+            if wait <= 0.001:
+                return
+            if self._stop():
+                raise InterruptedRunError("Interrupted.", "Run the same command again.")
+            self._clock.sleep(min(wait, _SLICE_S))
+
+    def charge(self, units: float) -> float:
+        """Notes what a request took; who spends afterwards waits for it. Answers until when."""
         with self._lock:
             now = self._clock.monotonic()
             self._grow(now)
             self._note(units, now)
             self._paid_s = max(self._paid_s, now) + units / self._rate
-            wait = self._paid_s - now
-        if wait > 0.001:
-            self._clock.sleep(wait)
+            return self._paid_s
 
     def throttled(self) -> None:
         """The table refused a request: less from now on, and a short pause."""

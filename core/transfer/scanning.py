@@ -54,8 +54,10 @@ class Scanner:
         *,
         consistent: bool = False,
         stop: Stop = lambda: False,
+        most_items: int | None = None,
     ) -> None:
-        """`consistent` reads strongly, for twice the units."""
+        """`consistent` reads strongly, for twice the units; a page has `most_items` at most."""
+        self._most_items = most_items
         self._client: AwsClient | WireClient = session.bulk_dynamodb()
         self._metered = session.endpoint_url is None
         self._table = table
@@ -105,6 +107,8 @@ class Scanner:
     def _limit(self) -> dict[str, int]:
         """Not more in a page than a second's budget, nor than memory has room for."""
         most = _PAGE_VALUES / self._item_values
+        if self._most_items is not None:
+            most = min(most, self._most_items)
         rate = self._budget.rate
         if rate is not None and rate < _PAGE_UNITS:
             unit_bytes = READ_UNIT_BYTES * (1 if self._consistent else 2)
