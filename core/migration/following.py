@@ -19,7 +19,7 @@ from core.migration.crossing import Crossing, Key
 from core.migration.echoes import Echoes, Expected
 from core.migration.failures import DeadLetters
 from core.migration.journal import Failure, Journal
-from core.migration.legacy import LegacySide, MarkedError, wire
+from core.migration.legacy import LegacySide, wire
 from core.migration.merging import Engine, Side, Way, decide
 from core.migration.optimized import OptimizedSide
 from core.migration.standing import Standing, Wanted, gone_from_index
@@ -266,7 +266,7 @@ class Follower:
         except ConditionFailedError as error:
             # Somebody wrote it since it was looked at: that change is still to come.
             self._echoes.cancel(key)
-            if isinstance(error, MarkedError):
+            if error.fields.get("marked"):
                 self._echoes.dispute("legacy" if way == "to_legacy" else "optimized", key)
             pair.age, pair.begun = 0, True
             self._waiting[key] = pair

@@ -22,21 +22,20 @@ _AT_ONCE = 100
 _TELLING = ("content", "timestamp", "role", "session_id", "tokens", "ttl")
 
 
-class MarkedError(ConditionFailedError):
-    """Somebody else changed an item after it was marked as about to be deleted."""
-
-
 @contextmanager
 def marked_only() -> Iterator[None]:
     """For what is done to an item that was marked.
 
     Raises:
-        MarkedError: somebody else changed or deleted it meanwhile.
+        ConditionFailedError: somebody else changed or deleted it meanwhile; its field `marked`
+            tells this from what failed before.
     """
     try:
         yield
     except ConditionFailedError as error:
-        raise MarkedError(error.what, error.cure, code=error.code) from error
+        raise ConditionFailedError(
+            error.what, error.cure, code=error.code, status=error.status, marked=True
+        ) from error
 
 
 @dataclass(frozen=True)

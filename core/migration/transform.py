@@ -18,7 +18,7 @@ import numpy as np
 
 from core.aws.capacity import item_size
 from core.aws.codec import Item, WireItem, decode_item, encode_item
-from core.errors import IalError, UsageError
+from core.errors import UsageError
 from core.llm.embedder import FloatArray
 from core.memory import legacy_items
 from core.memory.importing.records import UnusableError, parse_time
@@ -50,8 +50,12 @@ _UTC = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]00:?
 _LARGEST = 3.0e38
 
 
-class UnmappableError(IalError):
-    """A legacy item has no place in the optimized layout; `what` says why."""
+class UnmappableError(Exception):
+    """An item has no place in the other layout; stays within this package, where it is noted."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def mapped(wire: WireItem) -> Mapped:
     try:
         return Mapped(message, to_items(message), vector)
     except UsageError as error:
-        raise UnmappableError(error.what, error.cure) from error
+        raise UnmappableError(error.what) from error
 
 
 def is_expired(wire: WireItem, now_s: float) -> bool:
@@ -256,6 +260,5 @@ def _check_legacy(item: Item) -> None:
     if size > legacy_items.ITEM_BYTES:
         raise UnmappableError(
             f"The message takes {size} bytes; an item of the legacy table holds "
-            f"{legacy_items.ITEM_BYTES}.",
-            "It stays in the optimized tables: shorten it, or keep these.",
+            f"{legacy_items.ITEM_BYTES}: it stays in the optimized tables."
         )

@@ -300,7 +300,7 @@ class Verifier:
         for mismatch in found:
             suspect = suspects[mismatch.user_id, mismatch.sort_key]
             # Who writes it this moment makes it right himself, or it is found again.
-            with suppress(ConditionFailedError):
+            with suppress(ConditionFailedError, UnmappableError):
                 self._put_right(self._seen(suspect))
         for user_id in sorted({mismatch.user_id for mismatch in others}):
             # Content that is lost on both sides is found again, and named.
