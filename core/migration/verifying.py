@@ -30,8 +30,9 @@ from core.migration.wiring import Wiring
 from core.transfer.scanning import Scanner, ScanPage
 
 SCAN_SEGMENTS = 8
-LOOKS = 3
-"""So often what differs is looked at again, each time once following has caught up."""
+LOOKS = 12
+"""So often what differs is looked at again, each time once following has caught up; what looks the
+same twice is not written any more, and is not looked at further."""
 _DAYS = 20
 
 
@@ -57,6 +58,7 @@ class Verification:
         return not self.mismatches
 
 
+Digests = tuple[bytes | None, ...]
 Beside = Callable[[Sequence[Callable[[], None]]], None]
 """Runs tasks side by side, following meanwhile."""
 
@@ -85,6 +87,11 @@ class _Seen:
     item: Mapping[str, object] | None
     one: Mapped | None
     standing: tuple[Standing, ...]
+
+    @property
+    def digests(self) -> Digests:
+        """What stands, in brief."""
+        return (self.one.digest if self.one else None, *(s.digest for s in self.standing))
 
 
 class Verifier:
@@ -213,15 +220,22 @@ class Verifier:
     def _looked_at_again(self, suspects: Mapping[tuple[str, str], _Suspect]) -> list[Mismatch]:
         """What still differs once all that has changed meanwhile has been followed."""
         left = dict(suspects)
-        found: list[Mismatch] = []
+        found: dict[tuple[str, str], Mismatch] = {}
+        before: dict[tuple[str, str], Digests] = {}
         for _ in range(LOOKS):
             if not left:
-                return []
+                break
             self._catch_up()
-            told = {key: self._mismatch(one, self._seen(one)) for key, one in left.items()}
-            found = [mismatch for mismatch in told.values() if mismatch is not None]
-            left = {key: left[key] for key, mismatch in told.items() if mismatch is not None}
-        return found
+            seen = {key: self._seen(one) for key, one in left.items()}
+            told = {key: self._mismatch(left[key], one) for key, one in seen.items()}
+            found |= {key: mismatch for key, mismatch in told.items() if mismatch is not None}
+            level = {key for key, mismatch in told.items() if mismatch is None}
+            found = {key: mismatch for key, mismatch in found.items() if key not in level}
+            # What is written this moment differs for a moment: what stays as it was is certain.
+            still = {key for key, one in seen.items() if before.get(key) == one.digests}
+            left = {key: one for key, one in left.items() if key not in level | still}
+            before = {key: one.digests for key, one in seen.items()}
+        return list(found.values())
 
     def _seen(self, suspect: _Suspect) -> _Seen:
         key = (suspect.user_id, suspect.sort_key)
