@@ -21,9 +21,11 @@ from core.migration.optimized import OptimizedSide
 from core.migration.standing import wanted_of
 from core.migration.transform import SORT_KEY, Mapped, UnmappableError, is_expired, mapped
 
-CHUNK_ITEMS = 512
+CHUNK_ITEMS = 384
 """Pages are put together up to so many items: few of one user's in the index cost more."""
 CHUNK_BYTES = 4 * 1024 * 1024
+HOLDING = frozenset(("insert", "index", "bring"))
+"""Steps at which keys are in the copy's hands: held up there, it would hold up following too."""
 
 
 @dataclass

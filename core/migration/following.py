@@ -22,6 +22,7 @@ from core.migration.journal import Failure, Journal
 from core.migration.legacy import LegacySide, wire
 from core.migration.merging import Engine, Side, Way, decide
 from core.migration.optimized import OptimizedSide
+from core.migration.ports import Each
 from core.migration.standing import Standing, Wanted, gone_from_index
 from core.migration.touches import Touch, Touches, add, legacy_record, optimized_record
 from core.migration.transform import Mapped, UnmappableError, is_expired, mapped
@@ -32,7 +33,7 @@ MOST_BEHIND_S = 20 * 3600.0
 """Streams keep 24 hours: this far behind, following ends before it loses something."""
 WINDOW_S = 60
 """So much of a stream is read at once."""
-_AT_ONCE = 25
+_AT_ONCE = 100
 _PATIENCE = 2
 """Windows that a change waits for the other side's own."""
 
@@ -87,6 +88,28 @@ class _Now:
         return self.one.digest == self.standing[0].digest
 
 
+@dataclass(frozen=True)
+class _Change:
+    """A message and the way that it goes."""
+
+    key: Key
+    pair: Pair
+    now: _Now
+    way: Way
+    thorough: bool
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of a change: what is to be indexed, or why it was not made."""
+
+    to_index: tuple[Mapped, str] | None = None
+    keep: bool = False
+    forward: int = 0
+    back: int = 0
+    error: ConditionFailedError | None = None
+
+
 @dataclass
 class Followed:
     """What was done: records seen, messages brought to the optimized side and to the legacy one."""
@@ -98,7 +121,7 @@ class Followed:
 
 @dataclass
 class Follower:
-    """Applies what the streams show. For one thread.
+    """Applies what the streams show. For one thread; `each` may write many messages side by side.
 
     While `leading` is the legacy engine and there is no feed of the optimized side, all goes
     there; with both feeds each change goes across, and `leading` settles what came at once.
@@ -113,6 +136,7 @@ class Follower:
     feeds: Mapping[str, Feed]
     positions: dict[str, StreamPosition]
     leading: Engine = "legacy"
+    each: Each = map
     done: Followed = field(default_factory=Followed)
 
     def __post_init__(self) -> None:
@@ -210,9 +234,14 @@ class Follower:
         forward = [now for key, now in found.items() if ways[key] == "to_optimized"]
         gone = [name for now in forward for name in gone_from_index(now.one, now.standing)]
         self.optimized.take_out(gone)
-        for key, now in found.items():
+        changes = [
+            _Change(key, pairs[key], now, ways[key], thorough=thorough or pairs[key].begun)
+            for key, now in found.items()
+        ]
+        outcomes = iter(self.each(self._made, changes))
+        for change in changes:
             yield "apply"
-            self._settle(key, pairs[key], now, ways[key], thorough=thorough)
+            self._note(change, next(outcomes))
         yield "index"
         for keep in (False, True):
             self.optimized.index(self._to_index[keep], keep=keep)
@@ -252,24 +281,35 @@ class Follower:
         as_stored = wire(item)
         return None if is_expired(as_stored, self.clock.time()) else mapped(as_stored)
 
-    def _settle(self, key: Key, pair: Pair, now: _Now, way: Way, *, thorough: bool) -> None:
-        thorough = thorough or pair.begun
-        if way == "wait":
+    def _made(self, change: _Change) -> _Outcome:
+        """Writes a change to the other side; may run beside others."""
+        try:
+            if change.way == "to_legacy":
+                return self._bring_back(change.key, change.now)
+            if change.way == "to_optimized" or (change.thorough and change.now.is_level):
+                return self._bring(change.key, change.now, thorough=change.thorough)
+        except ConditionFailedError as error:
+            return _Outcome(error=error)
+        return _Outcome()
+
+    def _note(self, change: _Change, outcome: _Outcome) -> None:
+        """Notes what came of a change."""
+        key, pair = change.key, change.pair
+        if change.way == "wait":
             pair.age += 1
             self._waiting[key] = pair
-            return
-        try:
-            if way == "to_legacy":
-                self._bring_back(key, now)
-            elif way == "to_optimized" or (thorough and now.is_level):
-                self._bring(key, now, thorough=thorough)
-        except ConditionFailedError as error:
+        if outcome.error is not None:
             # Somebody wrote it since it was looked at: that change is still to come.
             self._echoes.cancel(key)
-            if error.fields.get("marked"):
-                self._echoes.dispute("legacy" if way == "to_legacy" else "optimized", key)
+            if outcome.error.fields.get("marked"):
+                side = "legacy" if change.way == "to_legacy" else "optimized"
+                self._echoes.dispute(side, key)
             pair.age, pair.begun = 0, True
             self._waiting[key] = pair
+        if outcome.to_index is not None:
+            self._to_index[outcome.keep].append(outcome.to_index)
+        self.done.forward += outcome.forward
+        self.done.back += outcome.back
 
     def _way(self, pair: Pair, now: _Now) -> Way:
         here = now.one.digest if now.one else None
@@ -285,18 +325,17 @@ class Follower:
             patient=pair.age < _PATIENCE,
         )
 
-    def _bring(self, key: Key, now: _Now, *, thorough: bool) -> None:
-        if now.one is not None:
-            place, wrote = self.optimized.put(now.one, now.standing)
-            if wrote or thorough:
-                self._to_index[not wrote].append((now.one, place))
-        else:
-            wrote = bool(now.standing)
+    def _bring(self, key: Key, now: _Now, *, thorough: bool) -> _Outcome:
+        if now.one is None:
             self.optimized.delete(key[0], now.standing)
-        self.done.forward += wrote
+            self.failures.settled(Failure(*key, ""))
+            return _Outcome(forward=int(bool(now.standing)))
+        place, wrote = self.optimized.put(now.one, now.standing)
         self.failures.settled(Failure(*key, ""))
+        indexed = (now.one, place) if wrote or thorough else None
+        return _Outcome(indexed, keep=not wrote, forward=int(wrote))
 
-    def _bring_back(self, key: Key, now: _Now) -> None:
+    def _bring_back(self, key: Key, now: _Now) -> _Outcome:
         try:
             message = self.optimized.message(now.standing[0]) if now.standing else None
             if message is not None:
@@ -306,9 +345,9 @@ class Follower:
         except (UnmappableError, DamagedError) as error:
             head = wire(now.standing[0].head) if now.standing else {}
             self.failures.add(Failure(*key, error.what, "optimized"), head)
-            return
-        self.done.back += 1
+            return _Outcome()
         self.failures.settled(Failure(*key, "", "optimized"))
+        return _Outcome(back=1)
 
 
 def _expected(key: Key, way: Way, now: _Now) -> Iterator[Expected]:

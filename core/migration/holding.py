@@ -111,6 +111,28 @@ class Holder:
     def _flows_both_ways(self, tools: Tools, state: State) -> bool:
         return state.status == "cut_over" or self._is_live(tools)
 
+    def _end_rollback(self, tools: Tools, state: State | None) -> None:
+        """Follows both ways until every engine has noticed a rollback, if nobody did.
+
+        Whatever comes after it follows only one way.
+        """
+        if state is None or state.status != "rolled_back":
+            return
+        if self._noticed(tools, state.rolled_back_s):
+            return
+        run = self._run(tools, state, leading="legacy", both=True)
+        run.follow(self._left_to_notice_s(state.rolled_back_s))
+        run.catch_up()
+
+    def _left_to_notice_s(self, at_s: float | None) -> float:
+        return max(0.0, self._options.notice_s - (self._clock.time() - (at_s or 0.0)))
+
+    def _noticed(self, tools: Tools, at_s: float | None) -> bool:
+        """Whether both streams were followed until every engine had noticed a switch."""
+        read = [tools.journal.position(side) for side in ("legacy", "optimized")]
+        over_s = (at_s or 0.0) + self._options.notice_s
+        return all(position is not None and position.since_s >= over_s for position in read)
+
     def _most_failed(self, journal: Journal, anew: bool) -> int:
         own, told = self._options.max_failed, journal.control().max_failed
         if not anew:

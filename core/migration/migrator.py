@@ -78,6 +78,8 @@ class Migrator(Holder):
             state = tools.journal.state()
             if state is not None and state.status in ("cut_over", "cleaned") and not restart:
                 return "nothing to do"
+            if not restart:
+                self._end_rollback(tools, state)
             state = self._begun(tools, state, restart=restart)
             self._check_fingerprint(tools, state)
             self._take_budgets(tools)
@@ -102,6 +104,7 @@ class Migrator(Holder):
         """
         with self._held() as tools:
             state = self._standing(tools, ("copied", "cut_over", "rolled_back"))
+            self._end_rollback(tools, state)
             run = self._run(
                 tools, state, leading=self._leading(tools), both=self._flows_both_ways(tools, state)
             )
@@ -142,9 +145,7 @@ class Migrator(Holder):
                     state, status="rolled_back", rolled_back_s=self._clock.time()
                 )
                 tools.journal.switch(state, "legacy", ("optimized", "legacy", "dual", ""))
-            run = self._run(tools, state, leading="legacy", both=True)
-            run.follow(self._left_to_notice_s(state.rolled_back_s))
-            run.catch_up()
+            self._end_rollback(tools, state)
             return "done"
 
     def retry(self) -> Retried:
@@ -207,6 +208,7 @@ class Migrator(Holder):
         self, tools: Tools, *, sample: int | None, repair: bool, folder: Path
     ) -> Verification:
         state = self._standing(tools, ("copied", "cut_over", "rolled_back"))
+        self._end_rollback(tools, state)
         leading, live = self._leading(tools), self._is_live(tools)
         run = self._run(tools, state, leading=leading, both=self._flows_both_ways(tools, state))
         verifier = Verifier(
@@ -344,15 +346,6 @@ class Migrator(Holder):
             return False
         fresh = self._clock.time() - position.since_s < MOST_BEHIND_S
         return fresh and dict(state.fingerprint) == tools.wiring.fingerprint()
-
-    def _left_to_notice_s(self, at_s: float | None) -> float:
-        return max(0.0, self._options.notice_s - (self._clock.time() - (at_s or 0.0)))
-
-    def _noticed(self, tools: Tools, at_s: float | None) -> bool:
-        """Whether both streams were followed until every engine had noticed a switch."""
-        read = [tools.journal.position(side) for side in ("legacy", "optimized")]
-        over_s = (at_s or 0.0) + self._options.notice_s
-        return all(position is not None and position.since_s >= over_s for position in read)
 
     def _status(self, wiring: Wiring, journal: Journal) -> Status:
         try:

@@ -6,10 +6,10 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from core.aws.capacity import NOTHING, Consumed
-from core.aws.codec import WireItem, encode_item
+from core.aws.codec import encode_item
 from core.aws.requests import Change, Write, absent
 from core.aws.table import batches
 from core.errors import ConditionFailedError
@@ -20,6 +20,7 @@ from core.memory.keys import parts_partition
 from core.memory.model import Message
 from core.memory.parts import Parts
 from core.migration.legacy import marked_only
+from core.migration.ports import Each, Insert
 from core.migration.standing import (
     Standing,
     Wanted,
@@ -45,13 +46,6 @@ _LEVELS = 4
 _PLACE = re.compile(r"[0-9]{16}#")
 
 
-class Insert(Protocol):
-    """Inserts items where nothing stands; answers those at whose key something does."""
-
-    def __call__(self, items: Sequence[WireItem]) -> Sequence[WireItem]:
-        """Inserts them."""
-
-
 @dataclass(frozen=True)
 class Copied:
     """What came of messages to be copied: newly written, found equal, and found otherwise."""
@@ -73,16 +67,20 @@ class OptimizedSide:
         remake: bool = False,
         again: bool = True,
         aside: set[tuple[str, str]] | None = None,
+        each: Each = map,
         spend: Callable[[float], object] = lambda _: None,
     ) -> None:
         """With `embed` what has no vector gets one; with `remake` inline ones are not used.
 
         `again`: somebody may have written some of it before. `spend` is told the write units of
         all that `insert` does not write. `aside` is shared with whoever else writes: what stands
-        not at its first place.
+        not at its first place. `each` does the same for many users, side by side if it can; with
+        the plain `map` one goes through them once, and nothing of them is kept here.
         """
         self.again = again
         self._aside = set() if aside is None else aside
+        self._each = each
+        self._passes_by = each is map
         self._parts = parts
         self._table = parts.tables.history
         self._insert = insert
@@ -163,17 +161,23 @@ class OptimizedSide:
         by_user: dict[str, list[Indexed]] = {}
         for one, place in copied:
             by_user.setdefault(one.message.user_id, []).append(self._indexed(one, place))
-        for user_id, indexed in by_user.items():
+
+        def index(user_id: str) -> float:
+            indexed = by_user[user_id]
             if keep and not self._remake:
                 indexed = self._with_standing(user_id, indexed)
             if self._embed:
                 indexed = self._with_vectors(indexed)
             consumed = self._parts.writer.add(user_id, indexed)
             consumed += self._parts.writer.seal(user_id)
-            # Nobody asks here: what is known of a user would only be counted again and again.
-            self._parts.copies.drop(user_id)
+            if self._passes_by:
+                # Nobody asks here: what is known of a user would only be counted again and again.
+                self._parts.copies.drop(user_id)
             self._parts.invalidate(user_id)
-            self._spend(consumed.write_units)
+            return consumed.write_units
+
+        for units in self._each(index, by_user):
+            self._spend(units)
 
     def standing(self, wanted: Sequence[Wanted]) -> dict[tuple[str, str], list[Standing]]:
         """What stands of messages at any of their places, by user and message id."""
@@ -273,11 +277,14 @@ class OptimizedSide:
         for user_id, place in gone:
             if _PLACE.match(place):
                 by_user.setdefault(user_id, set()).add(place)
-        for user_id, places in by_user.items():
-            consumed = self._parts.writer.remove(user_id, sorted(places))
-            consumed += self._parts.items.delete(user_id, sorted(places))
-            self._parts.copies.drop(user_id)
-            self._spend(consumed.write_units)
+
+        def take_out(user_id: str) -> float:
+            places = sorted(by_user[user_id])
+            consumed = self._parts.writer.remove(user_id, places)
+            return (consumed + self._parts.items.delete(user_id, places)).write_units
+
+        for units in self._each(take_out, by_user):
+            self._spend(units)
 
     def message(self, standing: Standing) -> Message | None:
         """The whole message that stands; None where its parts are gone by now.

@@ -10,7 +10,7 @@ from functools import partial
 
 from core.aws.lease import Lease
 from core.errors import InterruptedRunError
-from core.migration.copying import Copier
+from core.migration.copying import HOLDING, Copier
 from core.migration.crossing import Crossing
 from core.migration.failures import DeadLetters
 from core.migration.following import Feed, Follower
@@ -71,6 +71,7 @@ class Run:
             feeds,
             positions,
             leading,
+            wiring.each,
         )
         self._gate = Gate(
             wiring.options.limits,
@@ -139,8 +140,11 @@ class Run:
                 number = todo.get_nowait()
             except queue.Empty:
                 return
-            for _ in copier.steps(number):
-                self._gate.pass_through()
+            for step in copier.steps(number):
+                if step in HOLDING:
+                    self._gate.check()
+                else:
+                    self._gate.pass_through()
 
     def _guarded(self, task: Callable[[], None]) -> None:
         try:

@@ -24,6 +24,7 @@ from core.migration.copying import CHUNK_ITEMS
 from core.migration.gate import Limits
 from core.migration.legacy import LegacyPage, LegacySide
 from core.migration.optimized import OptimizedSide
+from core.migration.ports import Each
 from core.settings import Settings
 from core.transfer.budget import Budget
 from core.transfer.inserting import Inserter
@@ -32,7 +33,8 @@ from core.transfer.scanning import Scanner
 from core.transfer.streams import Stream
 
 SEGMENTS = 16
-WORKERS = 4
+WORKERS = 3
+FOLLOWING = 8
 _INDEX_MB = 32
 _VIEW = "NEW_AND_OLD_IMAGES"
 _READY_S = 300.0
@@ -106,7 +108,9 @@ class Wiring(AbstractContextManager["Wiring"]):
         )
         self.optimized = side(spend=self.writing.spend)
         # Following never waits for a budget: what it writes is paid for by the copy.
-        self.followed = side(spend=self.writing.charge)
+        self._following = ThreadPoolExecutor(FOLLOWING, thread_name_prefix="follow")
+        self.each: Each = self._following.map
+        self.followed = side(spend=self.writing.charge, each=self.each)
         legacy = open_table(session, legacy_history_schema(project), clock)
         self.scanner = Scanner(
             session,
@@ -121,6 +125,7 @@ class Wiring(AbstractContextManager["Wiring"]):
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
+        self._following.shutdown()
         self.parts.close()
 
     def stream(self, side: str) -> Stream:
