@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EMBED = ("now", "later", "never")
 VECTORS = ("use", "remake")
 SEGMENTS = 16
-WORKERS = 4
+WORKERS = 3
 
 
 @dataclass(frozen=True)
