@@ -104,7 +104,8 @@ def _unmapped(made: Plan) -> Iterator[str]:
     if not made.unmapped:
         yield "  not mapped    none" + ("" if made.exact else " of those read")
         return
-    yield f"  not mapped    {_n(made, made.counts.unmapped)} items, which go to a file:"
+    noun = "item" if made.exact and made.counts.unmapped == 1 else "items"
+    yield f"  not mapped    {_n(made, made.counts.unmapped)} {noun}, to go to a file:"
     for one in made.unmapped:
         yield from wrap(
             f"{one.count:,}: {one.reason}", 76, initial_indent="    ", subsequent_indent="      "
