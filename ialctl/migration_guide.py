@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from core.errors import NotConfirmedError
+from core.errors import LockHeldError, NotConfirmedError
 from ialctl.context import AppContext
 from ialctl.migrating import (
     Given,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _WAIT_S = 20.0
 _FOLLOW_S = 30.0
-_JUST_S = 60.0
 
 
 class Guide:
@@ -61,9 +61,10 @@ class Guide:
         from ialctl.migration_words import next_words, short_words
 
         now_s = self._context.clock.time()
-        if state.status == "cut_over" and now_s - (state.cut_over_s or 0.0) < _JUST_S:
-            # Killed before every engine had noticed: what they still write is brought over.
-            with migrating(self._context) as migrator:
+        if state.status == "cut_over":
+            # Killed before every engine had noticed: what they still write is brought over, unless
+            # somebody follows this moment.
+            with suppress(LockHeldError), migrating(self._context) as migrator:
                 migrator.cut_over()
         self._say("cut over", f"done before: {short_words(state, now_s)}")
         self._result(state, "nothing to do", next_words(state, now_s))

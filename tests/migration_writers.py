@@ -88,7 +88,7 @@ class Writer:
                 except BaseException as error:  # noqa: BLE001 - the thread that started it raises it
                     self.error = error
                     return
-                self.pause(self.rng.uniform(0.2, 0.8))
+                self.pause(self.rng.uniform(0.1, 0.5))
 
     # The legacy table, by boto3 alone --------------------------------------------------------
 

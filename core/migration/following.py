@@ -34,6 +34,8 @@ MOST_BEHIND_S = 20 * 3600.0
 WINDOW_S = 60
 """So much of a stream is read at once."""
 _AT_ONCE = 100
+_CLOCKS_S = 10.0
+"""So far this machine's clock and the service's may differ."""
 _PATIENCE = 2
 """Windows that a change waits for the other side's own."""
 
@@ -141,7 +143,7 @@ class Follower:
 
     def __post_init__(self) -> None:
         # Whoever followed before may have been killed between a head and its index entry.
-        self._begun_s = self.clock.time()
+        self._begun_s = self.clock.time() + _CLOCKS_S
         self._waiting: dict[Key, Pair] = {}
         # What was written, and what stood as it was: of that a vector is kept.
         self._to_index: dict[bool, list[tuple[Mapped, str]]] = {False: [], True: []}
@@ -151,6 +153,14 @@ class Follower:
     def lag_s(self) -> float:
         """How far what is applied lies behind."""
         return max(0.0, self.clock.time() - self._since_s())
+
+    def has_read(self, second: int) -> bool:
+        """Whether all that came before this second, by the service's clock, is applied."""
+        return self._since_s() >= second and self.is_settled
+
+    def next_second(self) -> int:
+        """A second that has not come yet, by the service's clock."""
+        return max(feed.next_second() for feed in self.feeds.values())
 
     @property
     def is_settled(self) -> bool:

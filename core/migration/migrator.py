@@ -300,6 +300,8 @@ class Migrator(Holder):
 
     def _begun(self, tools: Tools, state: State | None, *, restart: bool) -> State:
         """What there is to go on with: what was begun, or a new beginning."""
+        if state is not None and restart and state.status == "cut_over":
+            return self._found_again(tools, state)
         if state is None or restart or state.status == "cleaned":
             return self._begin(tools, state)
         if state.status != "rolled_back":
@@ -307,6 +309,18 @@ class Migrator(Holder):
         if not self._can_go_on(tools, state):
             return self._begin(tools, state)
         again = dataclasses.replace(state, status="copying", verified_s=None, cut_over_s=None)
+        tools.journal.save_state(again)
+        return again
+
+    def _found_again(self, tools: Tools, state: State) -> State:
+        """Follows from now on where following had lost its place after the cut-over.
+
+        Nothing is copied: what engines deleted since would come back. What differs is shown by the
+        next verification.
+        """
+        sides = ("legacy", "optimized")
+        tools.journal.save_positions({s: tools.wiring.stream(s).position() for s in sides})
+        again = dataclasses.replace(state, verified_s=None)
         tools.journal.save_state(again)
         return again
 
@@ -325,8 +339,6 @@ class Migrator(Holder):
             fingerprint,
             wiring.options.segments,
             self._clock.time(),
-            # What engines wrote there since is to be in the legacy table, begun anew or not.
-            cut_over_s=before.cut_over_s if before and before.status == "cut_over" else None,
         )
         empty = self._is_empty(wiring)
         wiring.optimized.again = not empty

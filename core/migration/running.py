@@ -112,8 +112,8 @@ class Run:
     def catch_up(self) -> None:
         """Follows until all that changed before this call is applied."""
         self._what = "following"
-        begun_s = self._clock.time()
-        while self.follower.lag_s > self._clock.time() - begun_s or not self.follower.is_settled:
+        second = self.follower.next_second()
+        while not self.follower.has_read(second):
             self._follow_once()
 
     def follow(self, seconds: float | None) -> None:

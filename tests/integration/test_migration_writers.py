@@ -40,7 +40,7 @@ def test_nothing_acknowledged_is_lost(endpoint_url: str, project: str, tmp_path:
     deleted is gone: by the writers' own logs, after copy, cut-over and rollback."""
     moving = Moving.make(endpoint_url, project, tmp_path)
     fill_legacy(moving.aws, project, items=200, users=8)
-    there_and_back(moving, 1, 40, 2.0, 1)
+    there_and_back(moving, 1, 60, 2.0, 1)
 
 
 @pytest.mark.soak
