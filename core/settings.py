@@ -20,6 +20,8 @@ from core.errors import SettingsError
 
 PROJECT_FILE = "ialctl.yaml"
 EMBEDDERS = ("hashing", "ollama", "bedrock", "sentence-transformers")
+# The longest user id leaves room for so much in a partition's name.
+GENERATION = r"[a-z0-9-]{1,7}"
 _PROJECT_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]")
 
 
@@ -49,6 +51,15 @@ def _any_text(value: object) -> str:
 def _project(value: object) -> str:
     if not isinstance(value, str) or not _PROJECT_NAME.fullmatch(value):
         raise ValueError("2 to 32 lowercase letters, digits and hyphens, a letter first")
+    return value
+
+
+def _generation(value: object) -> str:
+    """The name of a generation of the index; "" is the unnamed one, `default` in words."""
+    if value in ("", "default"):
+        return ""
+    if not isinstance(value, str) or not re.fullmatch(GENERATION, value):
+        raise ValueError("1 to 7 lowercase letters, digits and hyphens, or `default`")
     return value
 
 
@@ -172,6 +183,13 @@ class Settings:
         _count,
         "IAL_EMBEDDING_DIMENSIONS",
     )
+    index_generation: str = _setting(
+        "",
+        "which of several indexes, of different models, is in use (default: the unnamed one)",
+        _generation,
+        "IAL_INDEX_GENERATION",
+        takes_empty=True,
+    )
     ollama_url: str = _setting(
         "http://127.0.0.1:11434", "where Ollama answers", _url, "IAL_OLLAMA_URL"
     )
@@ -265,6 +283,16 @@ class LoadedSettings:
 
     settings: Settings
     sources: Mapping[str, str]
+
+
+def with_options(settings: Settings, options: Mapping[str, tuple[str, Any]]) -> Settings:
+    """The settings with what a command's own options say, by option; each names its setting.
+
+    Raises:
+        SettingsError: a value that can't be used.
+    """
+    given = {key: _parse(key, value, f"option {flag}") for flag, (key, value) in options.items()}
+    return dataclasses.replace(settings, **given)
 
 
 def load_settings(

@@ -12,7 +12,9 @@ from ialctl.progress import LiveBars
 from ialctl.words import counted
 
 if TYPE_CHECKING:
+    from core.llm.embedder import Embedder
     from core.memory.reindexing import Reindexed
+    from core.settings import Settings
 
 _INDEX_MB = 32
 
@@ -21,22 +23,32 @@ def reindexed(
     context: AppContext,
     user: str | None = None,
     *,
+    settings: Settings | None = None,
     dry_run: bool = False,
     stop: Callable[[], bool] = lambda: False,
     observe: Callable[[Reindexed], None] = lambda _: None,
 ) -> Reindexed:
-    """Gives vectors to all messages that lack one, of all users or of one."""
+    """Gives vectors to all messages that lack one, of all users or of one.
+
+    With `settings` in place of the context's: of their model, into their index.
+
+    Raises:
+        UsageError: their index was begun with another model.
+    """
     from core.aws.boto_table import open_table
     from core.aws.capacity import TableSchema
     from core.memory.active import operations_table
     from core.memory.parts import open_parts
     from core.memory.reindexing import Reindexer
 
-    operations = TableSchema(operations_table(context.settings.project), "pk", "sk")
+    chosen = settings or context.settings
+    operations = TableSchema(operations_table(chosen.project), "pk", "sk")
     # Users come one after the other: what is kept of those before is of no use.
-    known = min(context.settings.index_memory_mb, _INDEX_MB)
-    small = dataclasses.replace(context.settings, index_memory_mb=known)
+    known = min(chosen.index_memory_mb, _INDEX_MB)
+    small = dataclasses.replace(chosen, index_memory_mb=known)
     with open_parts(small, context.session, context.clock) as parts:
+        if chosen.index_generation != context.settings.index_generation:
+            _check_model(context, chosen.index_generation, parts.embedder, note=not dry_run)
         reindexer = Reindexer(
             parts,
             context.session,
@@ -48,6 +60,20 @@ def reindexed(
         if user is None:
             return reindexer.all_users(dry_run=dry_run)
         return reindexer.user(user, dry_run=dry_run)
+
+
+def _check_model(context: AppContext, generation: str, embedder: Embedder, *, note: bool) -> None:
+    from core.llm.choosing import open_embedder
+    from core.memory.generations import open_generations
+
+    settings = context.settings
+    generations = open_generations(context.session, settings.project, context.clock)
+    generations.check(generation, embedder.model, embedder.dimensions)
+    if note:
+        # Of what model the one in use is, nobody can tell any more once others are set.
+        used = open_embedder(settings, context.session, context.clock)
+        generations.note(settings.index_generation, used.model, used.dimensions)
+        generations.note(generation, embedder.model, embedder.dimensions)
 
 
 class UserProgress(LiveBars):

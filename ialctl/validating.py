@@ -181,6 +181,7 @@ class Watch:
             max_rcu=wish.max_rcu,
             observe=self.show,
             stop=self.stop,
+            generation=self._context.settings.index_generation,
         )
 
 

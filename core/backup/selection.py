@@ -216,7 +216,7 @@ class _Embeddings:
             return False
         if self._selection.whole_user:
             return True
-        if chunk == "segments":
+        if chunk.partition("~")[0] == "segments":
             return False
         # The id says the unit; of a number alone it is guessed by its size.
         at_us = _leading_time(_text(item, "embedding_id") or "")

@@ -12,10 +12,12 @@ from core.aws.capacity import NOTHING, Consumed, in_turn
 from core.aws.requests import KeyRange, Query
 from core.aws.table import query_pages
 from core.clock import Clock, iso
+from core.memory.generations import UNNAMED
 from core.memory.index.copies import Copies
 from core.memory.index.writer import IndexWriter
 from core.memory.keys import MICROSECONDS, user_prefix
 from core.memory.model import Message
+from core.memory.other_indexes import OtherIndexes
 from core.memory.recent import MAX_AGE_S
 from core.memory.saving import Saver
 from core.memory.schema import SESSION_INDEX, USER_TIME_INDEX
@@ -112,6 +114,7 @@ class Forgetter:
         saver: Saver,
         erase_contexts: Callable[[str], bool],
         clock: Clock,
+        others: OtherIndexes,
     ) -> None:
         """`erase_contexts` drops cached contexts of a user everywhere; False where it did not."""
         self._grounds = grounds
@@ -121,6 +124,7 @@ class Forgetter:
         self._saver = saver
         self._erase_contexts = erase_contexts
         self._clock = clock
+        self._others = others
 
     def look(self, scope: Scope) -> Receipt:
         """What `forget` would remove; removes nothing.
@@ -175,7 +179,13 @@ class Forgetter:
             for message, place in self._store.own_places(scope.user_id)
             if scope.covers(place, message.session_id, message.message_id)
         ]
-        return Sweep(self._grounds, self._writer, scope, own, delete=delete).run()
+        # Before the messages, by which their rows are found.
+        others = self._others.sweep(self._grounds, scope, own, delete=delete)
+        own += [place for other in others.values() for place in other.places]
+        swept = Sweep(self._grounds, self._writer, scope, own, delete=delete).run()
+        for other in others.values():
+            swept = swept.with_index(other)
+        return dataclasses.replace(swept, generations=tuple(others))
 
     def _drop(self, scope: Scope, passes: list[Swept]) -> bool:
         """Drops what this process holds, and cached contexts everywhere; whether those are."""
@@ -283,6 +293,10 @@ class Forgetter:
         return (
             f"{history.name}: messages, parts of large messages",
             f"{embeddings.name}: vectors and texts in ten partitions, the index",
+            *(
+                f"{embeddings.name}: the same of the index's generation '{name or UNNAMED}'"
+                for name in last.generations
+            ),
             f"{USER_TIME_INDEX}: entries",
             *([f"{SESSION_INDEX}: entries"] if scope.session_id is not None else []),
             *(f"{name}: items" for name in last.legacy),

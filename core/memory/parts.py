@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from core.aws.boto_table import open_table
 from core.aws.session import AwsSession
 from core.aws.table import Table
 from core.clock import SYSTEM_CLOCK, Clock, Ids, new_id
+from core.errors import SettingsError
 from core.llm.cached import CachedEmbedder
 from core.llm.choosing import open_embedder
 from core.llm.embedder import Embedder
@@ -18,6 +20,7 @@ from core.memory.catching_up import Catching
 from core.memory.context_cache import ContextCache, open_context_cache
 from core.memory.forgetting import Forgetter
 from core.memory.gathering import Gatherer
+from core.memory.generations import Once, open_generations, suffix_of, table_of, tables_elsewhere
 from core.memory.index.copies import Copies
 from core.memory.index.items import MessageItems
 from core.memory.index.native import VECTOR_INDEX, NativeVectors
@@ -28,6 +31,7 @@ from core.memory.index.reader import IndexReader
 from core.memory.index.searching import SegmentSearch
 from core.memory.index.writer import IndexWriter
 from core.memory.orphans import Auditor
+from core.memory.other_indexes import OtherIndexes
 from core.memory.saving import Saver
 from core.memory.schema import (
     embeddings_schema,
@@ -49,13 +53,15 @@ _MIB = 1024 * 1024
 class Tables:
     """The two tables of the memory, and those of the legacy memory, which may not be deployed.
 
-    Those of `opaque` can't be searched by user.
+    Those of `opaque` can't be searched by user. `elsewhere` asks for the embeddings of the index's
+    other generations, by name.
     """
 
     history: Table
     embeddings: Table
     legacy: tuple[Table, ...] = ()
     opaque: tuple[Table, ...] = ()
+    elsewhere: Callable[[], Mapping[str, Table]] = dict
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Options:
     context_cache_s: float = 300.0
     project: str = "ial"
     where: str = ""
+    generation: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
@@ -85,6 +92,7 @@ class Options:
             settings.redis_url,
             settings.context_cache_s,
             settings.project,
+            generation=settings.index_generation,
         )
 
 
@@ -125,9 +133,17 @@ class Parts(AbstractContextManager["Parts"]):
             consistent=self.contexts is not None,
         )
         self.writer = IndexWriter(tables.embeddings, self.copies, self.items, model, clock, ids)
+        self.others = OtherIndexes(tables.elsewhere, model, clock, ids)
         # Messages are embedded once; the cache is for what is asked again, the questions.
         plain = embedder.inner if isinstance(embedder, CachedEmbedder) else embedder
-        self.saver = Saver(self.store, self.writer, plain, self.embedding_pool, self.invalidate)
+        self.saver = Saver(
+            self.store,
+            self.writer,
+            plain,
+            self.embedding_pool,
+            self.invalidate,
+            self.others.take_out,
+        )
         self.search = SegmentSearch(self.reader, self.copies, self.items, model, clock)
         self.nearest: VectorSearch = native or self.search
         self.catching = Catching(self.store, self.reader, self.writer, self.copies, self.saver)
@@ -149,6 +165,7 @@ class Parts(AbstractContextManager["Parts"]):
             self.saver,
             self._erase_contexts,
             clock,
+            self.others,
         )
         self.archiver = Archiver(tables.history, self.store, self.forgetter, self.auditor, clock)
         self.gatherer = Gatherer(
@@ -195,17 +212,13 @@ def open_parts(
     Raises:
         SettingsError: the settings name no usable embedder.
     """
-    tables = Tables(
-        open_table(session, history_schema(settings.project), clock),
-        open_table(session, embeddings_schema(settings.project), clock),
-        tuple(open_table(session, s, clock) for s in legacy_schemas(settings.project)),
-        (open_table(session, legacy_cache_schema(settings.project), clock),),
-    )
     chosen = embedder or open_embedder(settings, session, clock)
+    tables = _tables(settings, session, clock, chosen)
     options = Options.of(settings)
     if settings.redis_url is not None:
         options = dataclasses.replace(options, where=session.where)
     if settings.vector_search == "native":
+        _check_native(settings)
         native = NativeVectors(
             session.client("dynamodb"),
             tables.embeddings.schema.name,
@@ -217,10 +230,34 @@ def open_parts(
     return Parts(tables, chosen, options, clock)
 
 
+def _tables(settings: Settings, session: AwsSession, clock: Clock, embedder: Embedder) -> Tables:
+    project, name = settings.project, settings.index_generation
+    generations = open_generations(session, project, clock)
+    embeddings = open_table(session, embeddings_schema(project), clock)
+    # Whoever forgets a user must know of it before anything of one stands there.
+    note = Once(lambda: generations.note(name, embedder.model, embedder.dimensions))
+    return Tables(
+        open_table(session, history_schema(project), clock),
+        table_of(embeddings, name, note),
+        tuple(open_table(session, s, clock) for s in legacy_schemas(project)),
+        (open_table(session, legacy_cache_schema(project), clock),),
+        tables_elsewhere(embeddings, generations, name),
+    )
+
+
+def _check_native(settings: Settings) -> None:
+    if settings.index_generation:
+        raise SettingsError(
+            f"The table's own vector index has no generation '{settings.index_generation}': it "
+            "holds vectors of the unnamed one alone.",
+            "Set `vector_search` to segments, or `index_generation` to default.",
+        )
+
+
 def _context_cache(options: Options, model: tuple[str, int], clock: Clock) -> ContextCache | None:
     if options.redis_url is None:
         return None
-    source = f"{model[0]}/{model[1]} at {options.where}"
+    source = f"{model[0]}/{model[1]} at {options.where}{suffix_of(options.generation)}"
     return open_context_cache(
         options.redis_url, options.project, source, options.context_cache_s, clock
     )

@@ -18,6 +18,7 @@ from core.aws.session import AwsSession
 from core.aws.table import Table
 from core.clock import Clock
 from core.errors import InterruptedRunError, NotFoundError
+from core.memory.generations import suffix_of
 from core.memory.parts import Parts
 from core.memory.schema import USER_TIME_INDEX
 
@@ -100,6 +101,9 @@ class Reindexer:
             lacking = found.unindexed + found.without_vector
             return Reindexed(1, found.messages, lacking=lacking, consumed=found.consumed)
         done = self._parts.catching.catch_up(user_id)
+        if self._parts.options.generation and done.indexed + done.embedded:
+            # What was forgotten while it was embedded was not there to be removed.
+            self._parts.auditor.remove_orphans(user_id)
         return Reindexed(1, done.seen, done.indexed, done.embedded, 0, done.consumed, done.missing)
 
     def _segment(self, number: int, dry_run: bool) -> None:
@@ -179,6 +183,6 @@ class Reindexer:
         embedder = self._parts.embedder
         return f"{embedder.model}/{embedder.dimensions}"
 
-    @staticmethod
-    def _key(number: int) -> dict[str, str]:
-        return {"pk": PARTITION, "sk": f"segment#{number:06d}"}
+    def _key(self, number: int) -> dict[str, str]:
+        generation = suffix_of(self._parts.options.generation)
+        return {"pk": f"{PARTITION}{generation}", "sk": f"segment#{number:06d}"}

@@ -64,13 +64,18 @@ class Saver:
         embedder: Embedder,
         pool: Executor,
         invalidate: Callable[[str], None] = lambda _: None,
+        take_out: Callable[[str, Sequence[str]], Consumed] = lambda *_: NOTHING,
     ) -> None:
-        """`invalidate` is told whose messages were written, before that is acknowledged."""
+        """`invalidate` is told whose messages were written, before that is acknowledged.
+
+        `take_out` takes messages that say something else now out of the index's other generations.
+        """
         self._store = store
         self._writer = writer
         self._embedder = embedder
         self._pool = pool
         self._invalidate = invalidate
+        self._take_out = take_out
         self._lock = threading.Lock()
         self._owed: dict[str, list[Indexed]] = {}
 
@@ -100,9 +105,18 @@ class Saver:
             history = self._store.replace(place, message)
             appended = Appended(message, False, history, place)
             index, missing = self._index(message.user_id, [appended], self.embed([message]))
+            other, stale = self._taken_out(message.user_id, place)
+            index, missing = index + other, (*missing, *stale)
         finally:
             self._invalidate(message.user_id)
         return Saved((appended,), history, index, missing)
+
+    def _taken_out(self, user_id: str, place: str) -> tuple[Consumed, tuple[str, ...]]:
+        try:
+            return self._take_out(user_id, [place]), ()
+        except IalError as error:
+            note = f"Another generation of the index shows the message as it was: {error.what}"
+            return NOTHING, (note,)
 
     def save_many(self, user_id: str, messages: Sequence[Message]) -> Saved:
         """Stores and indexes messages of one user, some hundreds at a time.

@@ -7,6 +7,7 @@ it; vectors and the notes of parts name their message themselves.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Swept:
 
     `newest_us` is when the newest of it was written, as far as that is known. `legacy` names the
     legacy tables that stand, `opaque` those that can't be searched by user; `damaged` the parts of
-    the index that could not be looked into.
+    the index that could not be looked into, `generations` the other indexes that were.
     """
 
     counts: Mapping[str, int]
@@ -60,6 +61,18 @@ class Swept:
     opaque: tuple[str, ...]
     damaged: tuple[str, ...]
     consumed: Consumed
+    generations: tuple[str, ...] = ()
+
+    def with_index(self, other: Swept) -> Swept:
+        """And what another index held."""
+        kinds = {*self.counts, *other.counts}
+        return dataclasses.replace(
+            self,
+            counts={k: self.counts.get(k, 0) + other.counts.get(k, 0) for k in kinds},
+            newest_us=max(self.newest_us, other.newest_us),
+            damaged=(*self.damaged, *other.damaged),
+            consumed=other.consumed + self.consumed,
+        )
 
     @property
     def nothing(self) -> bool:
@@ -105,15 +118,27 @@ class Sweep:
             for table in self._grounds.legacy:
                 self._from_legacy(table)
             self._opaque += [t.schema.name for t in self._grounds.opaque if self._is_there(t)]
-        return Swept(
-            dict(self._counts),
-            frozenset(self._gone),
-            self._newest_us,
-            tuple(self._legacy),
-            tuple(self._opaque),
-            self._damaged,
-            self._consumed,
-        )
+        return self._swept(self._gone)
+
+    def index_alone(self) -> Swept:
+        """Only what the index holds, whatever stands in the history; `places` are all of it."""
+        user = self._scope.user_id
+        places: set[str] = set()
+        if self._scope.whole:
+            self._partition(self._grounds.embeddings, partition_of(user), "index_entries")
+            for page in self._items():
+                places |= {str(item["embedding_id"]) for item in page}
+                self._remove(self._grounds.embeddings, page, "vectors")
+        else:
+            rows = self._rows()
+            items = [item for page in self._items() for item in page]
+            named = {str(item["embedding_id"]) for item in items}
+            days = {*self._listed_days(), *self._days({*rows, *named, *self._own})}
+            heads = {str(head["timestamp_type"]) for page in self._heads(days) for head in page}
+            places = {*rows, *named, *(heads & self._indexed.keys())}
+            self._from_index(sorted(places))
+            self._remove(self._grounds.embeddings, items, "vectors")
+        return self._swept(places)
 
     def parts_without_heads(self, noted_before_s: float) -> Swept:
         """Only the parts that no message needs, of messages that were begun before an instant."""
@@ -123,6 +148,17 @@ class Sweep:
         }
         self._unneeded_parts(self._large)
         return Swept(dict(self._counts), frozenset(), 0, (), (), (), self._consumed)
+
+    def _swept(self, places: Iterable[str]) -> Swept:
+        return Swept(
+            dict(self._counts),
+            frozenset(places),
+            self._newest_us,
+            tuple(self._legacy),
+            tuple(self._opaque),
+            self._damaged,
+            self._consumed,
+        )
 
     def _all(self) -> None:
         user = self._scope.user_id
@@ -152,13 +188,16 @@ class Sweep:
         days = {*self._listed_days(), *self._days(known)}
         heads = [head for page in self._heads(days) for head in page]
         self._note_heads(heads)
-        places = sorted({*rows, *named, *self._gone})
-        self._counts["index_entries"] += sum(place in self._indexed for place in places)
-        if self._delete and places:
-            self._consumed += self._writer.remove(self._scope.user_id, places)
+        self._from_index(sorted({*rows, *named, *self._gone}))
         self._remove(self._grounds.history, heads, "messages")
         self._remove(self._grounds.embeddings, items, "vectors")
         self._parts_of_some()
+
+    def _from_index(self, places: Sequence[str]) -> None:
+        indexed = [place for place in places if place in self._indexed]
+        self._counts["index_entries"] += len(indexed)
+        if self._delete and places:
+            self._consumed += self._writer.remove(self._scope.user_id, places)
 
     def _rows(self) -> set[str]:
         """The sort keys in scope that the index names."""

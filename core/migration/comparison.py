@@ -84,9 +84,9 @@ def name_of(*parts: str) -> bytes:
 class Comparison(AbstractContextManager["Comparison"]):
     """What was read of both sides. Its reading is thread-safe. Close it when done."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        """What does not fit into memory goes to `folder`."""
-        self._clock = clock
+    def __init__(self, folder: Path, clock: Clock, generation: str = "") -> None:
+        """What does not fit into memory goes to `folder`; the vectors are a generation's."""
+        self._clock, self._generation = clock, generation
         self.ledger = Ledger()
         self._legacy = Digests(folder)
         self._optimized = Digests(folder)
@@ -123,7 +123,7 @@ class Comparison(AbstractContextManager["Comparison"]):
         """Reads a segment of the embeddings: which messages stand there, by user and place."""
         for page in pages:
             for item in page.items:
-                owner = vector_owner(item, self._clock.time())
+                owner = vector_owner(item, self._clock.time(), self._generation)
                 if owner is not None:
                     text = str(item.get("content", {}).get("S", ""))
                     self._vectors.add(name_of(*owner), text_digest(text))
@@ -178,11 +178,16 @@ class Comparison(AbstractContextManager["Comparison"]):
         return _read(message, head_digest(item), key)
 
 
-def vector_owner(item: Mapping[str, Mapping[str, str]], now_s: float) -> tuple[str, str] | None:
-    """The user and the place of a message's item among the embeddings; None: it is another."""
+def vector_owner(
+    item: Mapping[str, Mapping[str, str]], now_s: float, generation: str = ""
+) -> tuple[str, str] | None:
+    """The user and the place of a message's item among a generation's vectors; None: another."""
     partition, place = item["user_chunk"]["S"], item["embedding_id"]["S"]
-    user, _, chunk = partition.rpartition("#")
-    if chunk == "segments" or not place[:1].isdecimal() or is_expired(item, now_s):
+    user, _, rest = partition.rpartition("#")
+    chunk, _, of = rest.partition("~")
+    if of != generation or chunk == "segments":
+        return None
+    if not place[:1].isdecimal() or is_expired(item, now_s):
         return None
     return decoded(user), place
 

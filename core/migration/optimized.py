@@ -281,6 +281,7 @@ class OptimizedSide:
         def take_out(user_id: str) -> float:
             places = sorted(by_user[user_id])
             consumed = self._parts.writer.remove(user_id, places)
+            consumed += self._parts.others.take_out(user_id, places)
             return (consumed + self._parts.items.delete(user_id, places)).write_units
 
         for units in self._each(take_out, by_user):

@@ -125,7 +125,9 @@ class Verifier:
         With `live` messages that were born in the optimized tables are no difference.
         """
         self._catch_up()
-        with Comparison(self._folder, self._wiring.clock) as comparison:
+        with Comparison(
+            self._folder, self._wiring.clock, self._wiring.parts.options.generation
+        ) as comparison:
             self._read(comparison)
             suspects, vectors = self._suspects(comparison, comparison.differing())
             found = self._looked_at_again(suspects)
@@ -199,8 +201,11 @@ class Verifier:
                             vectors.add((one.user_id, one.key[1]))
         if differing.vectors:
             now_s = self._wiring.clock.time()
+            generation = self._wiring.parts.options.generation
             for page in (page for pages in self._segments("embeddings") for page in pages):
-                owners = filter(None, (vector_owner(item, now_s) for item in page.items))
+                owners = filter(
+                    None, (vector_owner(item, now_s, generation) for item in page.items)
+                )
                 vectors |= {owner for owner in owners if name_of(*owner) in differing.vectors}
         for key in comparison.large:
             self._add_damaged(suspects, key)

@@ -13,6 +13,7 @@ from core.aws.table import Page, Table, query_pages
 from core.clock import Clock
 from core.memory import keys
 from core.memory.chunks import user_chunks
+from core.memory.generations import generation_of, suffix_of
 from core.memory.index.partition import partition_of
 from core.memory.schema import USER_TIME_INDEX
 from core.transfer.budget import Budget
@@ -36,8 +37,12 @@ class Source(Protocol):
 class Scan:
     """Whole tables, by parallel scans that are eventually consistent."""
 
-    def __init__(self, session: AwsSession, budget: Budget, clock: Clock) -> None:
+    def __init__(
+        self, session: AwsSession, budget: Budget, clock: Clock, generation: str = ""
+    ) -> None:
+        """Of the index, what belongs to a generation; as the tables of that one show it."""
         self._session, self._budget, self._clock = session, budget, clock
+        self._generation = generation
 
     def readings(self, table: Table, attributes: Collection[str]) -> Sequence[Reading]:
         """The segments of a scan."""
@@ -47,9 +52,22 @@ class Scan:
         def read(stop: Stop) -> Items:
             scanner = Scanner(self._session, schema.name, self._budget, self._clock, stop=stop)
             for page in scanner.pages(number, WORKERS):
-                yield [_decoded(item, attributes) for item in page.items]
+                items = [_decoded(item, attributes) for item in page.items]
+                yield self._own(items) if schema.hash_key == "user_chunk" else items
 
         return read
+
+    def _own(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Without other generations' items; what is nobody's stays, to be told of."""
+        found = []
+        for item in items:
+            partition = item["user_chunk"]
+            generation = generation_of(partition)
+            if generation == self._generation:
+                item["user_chunk"] = partition.removesuffix(suffix_of(self._generation))
+            if generation in (self._generation, None):
+                found.append(item)
+        return found
 
 
 class OfUser:

@@ -19,6 +19,7 @@ from core.aws.boto_table import open_table
 from core.aws.session import AwsSession
 from core.clock import SYSTEM_CLOCK, Clock
 from core.memory.chunks import user_chunk
+from core.memory.generations import table_of
 from core.memory.parts import Parts
 from core.memory.schema import embeddings_schema, history_schema
 from core.transfer.budget import Budget
@@ -56,6 +57,7 @@ class Validator:
         observe: Observer = no_observer,
         stop: Stop = lambda: False,
         settle_s: float = SETTLE_S,
+        generation: str = "",
     ) -> None:
         """Sends nothing yet.
 
@@ -68,6 +70,7 @@ class Validator:
             observe: told where it stands, from several threads.
             stop: asked between pages whether to stop.
             settle_s: seconds between two looks at what seems wrong.
+            generation: which of the index; the items of others are left alone.
 
         Raises:
             UsageError: a user id that no message can have.
@@ -76,9 +79,12 @@ class Validator:
         self._clock, self._observe, self._stop = clock, observe, stop
         self._settle_s, self._user = settle_s, user
         self._history = open_table(session, history_schema(project), clock)
-        self._embeddings = open_table(session, embeddings_schema(project), clock)
+        embeddings = open_table(session, embeddings_schema(project), clock)
+        self._embeddings = table_of(embeddings, generation)
         self._source: Source = (
-            Scan(session, self._budget, clock) if user is None else OfUser(user, self._budget)
+            Scan(session, self._budget, clock, generation)
+            if user is None
+            else OfUser(user, self._budget)
         )
         self._looker = Looker(self._history, self._embeddings, self._budget)
         self._ledger = Ledger()

@@ -8,6 +8,7 @@ from core.aws.boto_table import BotoTable
 from core.aws.capacity import IndexSchema, TableSchema
 from core.aws.requests import Change, Condition, KeyRange, Query, Test, Write, absent, equals
 from core.aws.session import AwsSession
+from core.aws.suffixed import SuffixedTable
 from core.aws.table import Table, query_pages
 from core.errors import AwsError, ConditionFailedError, NotFoundError
 from core.testing.table import FakeTable
@@ -16,12 +17,14 @@ from tests.tables import create_table
 INDEX = IndexSchema("ByGroup", "group", "rank", ("note",))
 
 
-@pytest.fixture(params=["fake", "computed", "metered"])
+@pytest.fixture(params=["fake", "computed", "metered", "suffixed"])
 def table(request: pytest.FixtureRequest, project: str) -> Table:
-    """An empty table: in memory, or at the endpoint with either way of counting."""
+    """An empty table: in memory, or at the endpoint with either way of counting; or a share."""
     schema = TableSchema(f"{project}-conformance", "pk", "sk", (INDEX,))
     if request.param == "fake":
         return FakeTable(schema)
+    if request.param == "suffixed":
+        return SuffixedTable(FakeTable(schema), "~e5")
     aws: AwsSession = request.getfixturevalue("aws")
     create_table(aws, schema, numbers=("rank",))
     return BotoTable(aws.client("dynamodb"), schema, metered=request.param == "metered")
@@ -189,3 +192,20 @@ def test_a_missing_table_is_named_with_its_cure(aws: AwsSession, project: str) -
         table.get({"pk": "x"})
     assert caught.value.cure is not None
     assert "ialctl start" in caught.value.cure
+
+
+def test_shares_of_a_table_do_not_see_one_another() -> None:
+    """The same keys in two shares and in the table itself are three items, by any way of asking."""
+    whole = FakeTable(TableSchema("t", "pk", "sk", (INDEX,)))
+    shares = (whole, SuffixedTable(whole, "~a"), SuffixedTable(whole, "~b"))
+    for number, share in enumerate(shares):
+        share.put({"pk": "p", "sk": "s", "group": "g", "rank": number, "note": str(number)})
+    key = {"pk": "p", "sk": "s"}
+    for number, share in enumerate(shares[1:], 1):
+        assert (share.get(key).item or {})["rank"] == number
+        assert [i["rank"] for i in share.query(Query("p")).items] == [number]
+        assert [i["rank"] for i in share.batch_get([key]).items] == [number]
+        found = share.query(Query("g", index="ByGroup", attributes=("note",))).items
+        assert found == ({"note": str(number)},)
+    shares[1].transact([Write("delete", key=key, condition=equals("pk", "p"))])
+    assert sorted(str(i["pk"]) for i in whole.all_items()) == ["p", "p~b"]
