@@ -285,16 +285,6 @@ class LoadedSettings:
     sources: Mapping[str, str]
 
 
-def with_options(settings: Settings, options: Mapping[str, tuple[str, Any]]) -> Settings:
-    """The settings with what a command's own options say, by option; each names its setting.
-
-    Raises:
-        SettingsError: a value that can't be used.
-    """
-    given = {key: _parse(key, value, f"option {flag}") for flag, (key, value) in options.items()}
-    return dataclasses.replace(settings, **given)
-
-
 def load_settings(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UsageError
-from core.settings import Settings, with_options
+from core.errors import SettingsError, UsageError
+from core.settings import SETTINGS, Settings
 from ialctl.context import AppContext
 
 if TYPE_CHECKING:
@@ -62,6 +62,25 @@ class Wanted:
     def any(self) -> bool:
         """Whether any of it was said."""
         return self != Wanted()
+
+
+def with_options(settings: Settings, options: Mapping[str, tuple[str, Any]]) -> Settings:
+    """The settings with what a command's own options say: by option, which setting and its value.
+
+    Raises:
+        SettingsError: a value that can't be used.
+    """
+    given = {}
+    for option, (key, value) in options.items():
+        try:
+            given[key] = SETTINGS[key].parse(value)
+        except ValueError as error:
+            raise SettingsError(
+                f"The option {option} is {value!r}; it should be {error}.",
+                f"Correct it ({SETTINGS[key].help}).",
+                key=key,
+            ) from error
+    return dataclasses.replace(settings, **given)
 
 
 def to_set(settings: Settings) -> Mapping[str, str]:

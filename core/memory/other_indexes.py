@@ -10,9 +10,35 @@ from core.aws.table import Table
 from core.clock import Clock, Ids
 from core.memory.index.copies import Copies
 from core.memory.index.items import MessageItems
+from core.memory.index.partition import partition_of
 from core.memory.index.writer import IndexWriter
 from core.memory.scope import Scope
 from core.memory.sweeping import Grounds, Sweep, Swept
+
+
+class IndexSweep(Sweep):
+    """A pass over what an index holds, whatever stands in the history; that is left as it is."""
+
+    def run(self) -> Swept:
+        """Finds, and deletes if that was asked for; `places` are all that the index named."""
+        places: set[str] = set()
+        embeddings = self._grounds.embeddings
+        if self._scope.whole:
+            self._partition(embeddings, partition_of(self._scope.user_id), "index_entries")
+            for page in self._items():
+                places |= {str(item["embedding_id"]) for item in page}
+                self._remove(embeddings, page, "vectors")
+            return self._swept(places)
+        rows = self._rows()
+        items = [item for page in self._items() for item in page]
+        named = {str(item["embedding_id"]) for item in items}
+        days = {*self._listed_days(), *self._days({*rows, *named, *self._own})}
+        heads = {str(head["timestamp_type"]) for page in self._heads(days) for head in page}
+        # A row does not tell its message's id; the message does, and the vector.
+        places = {*rows, *named, *(heads & self._indexed.keys())}
+        self._from_index(sorted(places))
+        self._remove(embeddings, items, "vectors")
+        return self._swept(places)
 
 
 class OtherIndexes:
@@ -37,13 +63,13 @@ class OtherIndexes:
         """What each generation holds within a scope, by name; deleted if that is asked for."""
         places = tuple(own)
         return {
-            name: Sweep(
+            name: IndexSweep(
                 dataclasses.replace(grounds, embeddings=table),
                 self._writer(table),
                 scope,
                 places,
                 delete=delete,
-            ).index_alone()
+            ).run()
             for name, table in self._elsewhere().items()
         }
 

@@ -120,26 +120,6 @@ class Sweep:
             self._opaque += [t.schema.name for t in self._grounds.opaque if self._is_there(t)]
         return self._swept(self._gone)
 
-    def index_alone(self) -> Swept:
-        """Only what the index holds, whatever stands in the history; `places` are all of it."""
-        user = self._scope.user_id
-        places: set[str] = set()
-        if self._scope.whole:
-            self._partition(self._grounds.embeddings, partition_of(user), "index_entries")
-            for page in self._items():
-                places |= {str(item["embedding_id"]) for item in page}
-                self._remove(self._grounds.embeddings, page, "vectors")
-        else:
-            rows = self._rows()
-            items = [item for page in self._items() for item in page]
-            named = {str(item["embedding_id"]) for item in items}
-            days = {*self._listed_days(), *self._days({*rows, *named, *self._own})}
-            heads = {str(head["timestamp_type"]) for page in self._heads(days) for head in page}
-            places = {*rows, *named, *(heads & self._indexed.keys())}
-            self._from_index(sorted(places))
-            self._remove(self._grounds.embeddings, items, "vectors")
-        return self._swept(places)
-
     def parts_without_heads(self, noted_before_s: float) -> Swept:
         """Only the parts that no message needs, of messages that were begun before an instant."""
         notes = [n for n in self._notes() if float(n.get("noted_at", 0)) < noted_before_s]

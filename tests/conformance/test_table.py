@@ -197,7 +197,7 @@ def test_a_missing_table_is_named_with_its_cure(aws: AwsSession, project: str) -
 def test_shares_of_a_table_do_not_see_one_another() -> None:
     """The same keys in two shares and in the table itself are three items, by any way of asking."""
     whole = FakeTable(TableSchema("t", "pk", "sk", (INDEX,)))
-    shares = (whole, SuffixedTable(whole, "~a"), SuffixedTable(whole, "~b"))
+    shares: tuple[Table, ...] = (whole, SuffixedTable(whole, "~a"), SuffixedTable(whole, "~b"))
     for number, share in enumerate(shares):
         share.put({"pk": "p", "sk": "s", "group": "g", "rank": number, "note": str(number)})
     key = {"pk": "p", "sk": "s"}
