@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -12,6 +13,8 @@ from core.aws.session import AwsSession
 from core.aws.table import Table
 from core.clock import SYSTEM_CLOCK
 from core.errors import InterruptedRunError
+from core.llm.embedder import BlockingEmbedder, Vectors
+from core.llm.hashing import HashingEmbedder
 from core.memory.active import operations_table
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.dropping import Dropped, Dropper
@@ -179,3 +182,44 @@ def test_built_and_dropped_in_spite_of_kills(
     dropper(1000).drop("new")
     assert (_by_generation(old, aws, "new"), _by_generation(old, aws, "")) == ({}, kept)
     assert next(one for one in generations.noted() if one.name == "new").dropped_at
+
+
+class _Forgetful(BlockingEmbedder):
+    """Hashing; during the first one somebody else forgets a user."""
+
+    def __init__(self, dimensions: int, forget: Callable[[], object]) -> None:
+        self._inner, self._due = HashingEmbedder(dimensions), [forget]
+
+    @property
+    def model(self) -> str:
+        """The inner one's."""
+        return self._inner.model
+
+    @property
+    def dimensions(self) -> int:
+        """The inner one's."""
+        return self._inner.dimensions
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Forgets, then embeds what was read before."""
+        while self._due:
+            self._due.pop()()
+        return self._inner.embed(texts)
+
+
+def test_who_is_forgotten_while_an_index_is_built_stays_forgotten(
+    cli: MemoryCli, old: Settings, new: Settings, aws: AwsSession
+) -> None:
+    """What was read before and is written after goes again; nobody else's does."""
+    del cli
+    operations = open_table(aws, TableSchema(operations_table(new.project), "pk", "sk"))
+    with OptimizedContextEngine(open_parts(old, aws)) as engine:
+        embedder = _Forgetful(32, lambda: engine.forget_user("user#3", wait=False))
+        with open_parts(new, aws, embedder=embedder) as parts:
+            reindexer = Reindexer(parts, aws, operations, SYSTEM_CLOCK)
+            reindexer.user("user#3")
+            reindexer.user("user#4")
+    left = "".join(_by_generation(old, aws, "new").values())
+    assert "user#4" in left
+    # Of the first one there is at most a note that all of it is gone.
+    assert "user#3" not in left
