@@ -35,6 +35,9 @@ class Wanted:
         if self.generation is not None:
             options["--generation"] = ("index_generation", self.generation)
         made = with_options(configured, options)
+        if made.index_generation != configured.index_generation and made.index_generation:
+            # The table's own vector index holds the unnamed one alone.
+            made = dataclasses.replace(made, vector_search="segments")
         model = self._model()
         if model and made.index_generation == configured.index_generation:
             raise UsageError(
@@ -90,6 +93,7 @@ def to_set(settings: Settings) -> Mapping[str, str]:
         "IAL_EMBEDDER": settings.embedder,
         "IAL_EMBEDDING_MODEL": settings.embedding_model,
         "IAL_EMBEDDING_DIMENSIONS": settings.embedding_dimensions,
+        "IAL_VECTOR_SEARCH": settings.vector_search,
     }
     return {name: str(value) for name, value in found.items() if value is not None}
 

@@ -122,6 +122,8 @@ def test_a_generation_is_refused_another_model(
     monkeypatch.setenv("IAL_EMBEDDING_DIMENSIONS", "32")
     back = cli("reindex", "--generation", "default")
     assert (back.code, "was begun with" in back.err) == (2, True)
+    monkeypatch.setenv("IAL_VECTOR_SEARCH", "native")
+    assert "holds vectors of the unnamed one alone" in cli("reindex").err
 
 
 def test_validation_and_forgetting_with_two_generations(
