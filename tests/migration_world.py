@@ -96,13 +96,12 @@ class LogFeed:
         self.clock.advance(max(0.0, until_s - self.clock.time()))
         begin = int(position.shards.get("s") or 0)
         end = begin
-        for end, change in enumerate(self.table.log[begin:], begin):
+        for change in self.table.log[begin:]:
             if change.written_us >= until_s * 1_000_000:
                 break
             if change.written_us >= position.since_s * 1_000_000:
                 fold(change)
-        else:
-            end = len(self.table.log)
+            end += 1
         return StreamPosition(position.arn, until_s, {"s": str(end)})
 
 
