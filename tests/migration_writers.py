@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,21 +56,27 @@ class Writer:
         self.name, self.moving, self.log = name, moving, Log()
         self.rng = random.Random(seed)
         self.user = f"user-{seed % _USERS}"
-        self.error: BaseException | None = None
         self.engine: RoutedEngine | None = None
         self._step = step
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._going: Future[None] = Future()
 
     def start(self) -> None:
         """Begins to write."""
-        self._thread.start()
+        self._going = self._pool.submit(self._run)
 
     def stop(self) -> None:
         """Ends, once the write that goes on is done."""
         self._stopped.set()
-        self._thread.join(60)
-        assert not self._thread.is_alive()
+        wait([self._going], 60)
+        assert self._going.done()
+        self._pool.shutdown()
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it ended before it was told to."""
+        return self._going.exception() if self._going.done() else None
 
     def pause(self, seconds: float) -> None:
         """Waits, or until it is told to stop."""
@@ -83,11 +90,7 @@ class Writer:
     def _run(self) -> None:
         with self.moving.quick_engine() as self.engine:
             while not self.stopped:
-                try:
-                    self._step(self)
-                except BaseException as error:  # noqa: BLE001 - the thread that started it raises it
-                    self.error = error
-                    return
+                self._step(self)
                 self.pause(self.rng.uniform(0.1, 0.5))
 
     # The legacy table, by boto3 alone --------------------------------------------------------
