@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.backup.place import Place
     from core.backup.plans import Wish
     from core.backup.sealing import KeySource
-    from core.backup.taking import About
+    from core.backup.taking import About, Taken
 
 _SECRET_BYTES = 64 * 1024
 
@@ -73,6 +73,25 @@ def completed(context: AppContext, place: Place, wish: Wish, since: str | None) 
     tables = wish.tables or project_tables(context)
     base = _base(context, place, since) if since else None
     return dataclasses.replace(wish, tables=tables, base=base)
+
+
+def taken_backup(context: AppContext, place: Place, wish: Wish, source: KeySource | None) -> Taken:
+    """Takes a backup, with its progress shown; raises what `Taker.take` raises."""
+    from core.backup.taking import Taker
+    from ialctl.interrupts import stop_wish
+    from ialctl.table_progress import TableProgress
+
+    with stop_wish() as stop, TableProgress(context) as progress:
+        taker = Taker(
+            context.session,
+            place,
+            context.settings.project,
+            context.clock,
+            context.ids,
+            observe=progress,
+            stop=stop,
+        )
+        return taker.take(wish, about_deployment(context), source)
 
 
 def resolved(context: AppContext, place: str | None, backup: str) -> Located:

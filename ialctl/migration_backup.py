@@ -45,33 +45,19 @@ def seconds_of(text: str) -> float:
 
 def back_up(context: AppContext) -> str:
     """Takes a backup of the project's tables where the settings say, as `ialctl backup` does."""
-    from core.backup.taking import Taker
     from ialctl.backing_up import (
         KeyOptions,
-        about_deployment,
         completed,
         make_wish,
         place_of,
         sealing_source,
+        taken_backup,
     )
-    from ialctl.interrupts import stop_wish
-    from ialctl.table_progress import TableProgress
     from ialctl.words import counted
 
     place, source = place_of(context, None), sealing_source(context, KeyOptions())
     wish = completed(context, place, make_wish((), "auto", "gzip", None, fresh=False), None)
-    with stop_wish() as stop, TableProgress(context) as progress:
-        taker = Taker(
-            context.session,
-            place,
-            context.settings.project,
-            context.clock,
-            context.ids,
-            observe=progress,
-            stop=stop,
-        )
-        taken = taker.take(wish, about_deployment(context), source)
-    found = taken.manifest
+    found = taken_backup(context, place, wish, source).manifest
     return f"{found.id} in {place.url}, {counted(found.items, 'item')}"
 
 

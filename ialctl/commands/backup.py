@@ -15,7 +15,6 @@ from ialctl.output import Column
 
 if TYPE_CHECKING:
     from core.backup.plans import Wish
-    from core.backup.taking import Taken
     from ialctl.backing_up import KeyOptions
 
 EXAMPLES = ("ialctl backup create", "ialctl backup create --to s3:// --passphrase-file secret.txt")
@@ -107,25 +106,12 @@ def register(app: typer.Typer) -> None:
 def _take(
     context: AppContext, to: str | None, wish: Wish, since: str | None, keys: KeyOptions
 ) -> None:
-    from core.backup.taking import Taker
-    from ialctl.backing_up import about_deployment, completed, place_of, sealing_source
+    from ialctl.backing_up import completed, place_of, sealing_source, taken_backup
     from ialctl.backup_words import show_taken
-    from ialctl.interrupts import stop_wish
-    from ialctl.table_progress import TableProgress
 
     place, source = place_of(context, to), sealing_source(context, keys)
     wish, begun_s = completed(context, place, wish, since), context.clock.monotonic()
-    with stop_wish() as stop, TableProgress(context) as progress:
-        taker = Taker(
-            context.session,
-            place,
-            context.settings.project,
-            context.clock,
-            context.ids,
-            observe=progress,
-            stop=stop,
-        )
-        taken: Taken = taker.take(wish, about_deployment(context), source)
+    taken = taken_backup(context, place, wish, source)
     show_taken(context, place, taken, keys, context.clock.monotonic() - begun_s)
 
 
