@@ -29,11 +29,13 @@ class Profile:
     """What a layout consumes, measured; units by DynamoDB's rules, all figures are means.
 
     `append_*` is what the history takes a message: base tables and their indexes. `index_*` is the
-    search index and the vectors, a message. `recent_rru` and `search_rru` are for one call each;
-    `context_rru` and `context_cold_rru` for one context, in a process that knows the user and in
-    one that doesn't, by the size of the user's history. `*_bytes` are billed sizes a message, 100
-    bytes an item included: `stored_bytes` of base tables without vectors and search index,
-    `gsi_bytes` of their secondary indexes, `vector_bytes` of vectors and search index with theirs.
+    search index and the vectors, a message, with their secondary index. `recent_rru` and
+    `search_rru` are for one call each; `context_rru` and `context_cold_rru` for one context, in a
+    process that knows the user and in one that doesn't, by the size of the user's history.
+    `*_bytes` are billed sizes a message, 100 bytes an item included: `stored_bytes` of the
+    history's base tables, `vector_bytes` of the base table of vectors and search index, and
+    `gsi_bytes` of all secondary indexes, those of the vectors too: no backup is billed for them.
+    Vectors that lie inline in the history count as `stored_bytes`.
     """
 
     layout: str
