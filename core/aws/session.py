@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from core import __version__
 from core.aws.failures import is_retryable, is_throttling, refuse_rubbish, translate
-from core.aws.wire import Connection, WireClient
+from core.aws.wire import Around, Connection, WireClient, plainly
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import EndpointAnswerError, EndpointUnreachableError, IalError, RegionError
 from core.resilience.retry import Retrier, RetryPolicy
@@ -113,11 +113,17 @@ class AwsSession:
         settings: Settings,
         endpoint_url: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        *,
+        around: Around = plainly,
     ) -> None:
-        """A session for `settings`; `endpoint_url` is the embedded endpoint's, where it is used."""
+        """A session for `settings`; `endpoint_url` is the embedded endpoint's, where it is used.
+
+        `around` makes each exchange of the quick client (see `Around`).
+        """
         self._settings = settings
         self.endpoint_url = endpoint_url or settings.endpoint_url
         self._clock = clock
+        self._around = around
         self._clients: dict[str, AwsClient] = {}
         self._wire: AwsClient | WireClient | None = None
         self._lock = threading.Lock()
@@ -198,6 +204,7 @@ class AwsSession:
             self._clock,
             self.where,
             self._cure,
+            self._around,
         )
 
     @property

@@ -13,7 +13,7 @@ import base64
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import orjson
@@ -40,6 +40,17 @@ OPERATIONS: Mapping[str, str] = {
     "transact_write_items": "TransactWriteItems",
     "update_item": "UpdateItem",
 }
+
+
+Exchange: TypeAlias = Callable[[], urllib3.BaseHTTPResponse]
+"""One request sent and its answer read; may be called once."""
+Around: TypeAlias = Callable[[str, Exchange], urllib3.BaseHTTPResponse]
+"""Makes the exchange of an operation (`GetItem`), at every try: to count it, delay it, fail it."""
+
+
+def plainly(_: str, exchange: Exchange) -> urllib3.BaseHTTPResponse:
+    """Makes the exchange, no more."""
+    return exchange()
 
 
 class Credentials(Protocol):
@@ -77,6 +88,7 @@ class WireClient:
         clock: Clock,
         where: str,
         cure: str | None = None,
+        around: Around = plainly,
     ) -> None:
         """`credentials` finds them when first needed; `where` is the target in words."""
         parts = urlsplit(connection.endpoint_url)
@@ -90,6 +102,7 @@ class WireClient:
         self._clock = clock
         self._where = where
         self._cure = cure
+        self._around = around
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
         operation = OPERATIONS.get(name)
@@ -123,18 +136,24 @@ class WireClient:
         frozen = self._credentials.get_frozen_credentials()
         headers = self._signer.headers(operation, body, frozen, self._clock.time())
         headers["user-agent"] = self._agent
-        response = self._post(body, headers)
+        response = self._post(operation, body, headers)
         answer = _parsed(response.data, response.headers.get("x-amz-crc32"))
         if response.status == 200 and answer is not None:
             return answer
         raise _failure(response.status, answer, response.data, operation)
 
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+    def _post(
+        self, operation: str, body: bytes, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
         url = self._where
-        try:
+
+        def exchange() -> urllib3.BaseHTTPResponse:
             return self._pool.urlopen(
                 "POST", self._path, body=body, headers=headers, retries=False, redirect=False
             )
+
+        try:
+            return self._around(operation, exchange)
         except http.SSLError as error:
             raise boto.SSLError(endpoint_url=url, error=error) from error
         except http.NewConnectionError as error:

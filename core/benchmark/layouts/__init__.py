@@ -1,0 +1,1 @@
+"""Legacy against optimized, side by side: the same conversations, the same calls, one run."""

@@ -1,0 +1,72 @@
+"""What a benchmark is to do, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.benchmark.evaluation.dataset import Conversation
+from core.errors import UsageError
+
+OPERATIONS = ("append", "recent", "session", "context_cold", "context_warm", "search")
+SIZES = (100, 1_000, 10_000)
+MOST_MESSAGES = 200_000
+
+
+@dataclass(frozen=True)
+class History:
+    """A user's history that is measured with."""
+
+    user_id: str
+    conversation: Conversation
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Histories of one size; `messages` is their mean length, `label` what they are called."""
+
+    label: str
+    histories: tuple[History, ...]
+
+    @property
+    def messages(self) -> int:
+        """The mean length of a history."""
+        return sum(len(h.conversation.messages) for h in self.histories) // len(self.histories)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: `blocks` rounds of up to `calls` calls of each operation in each.
+
+    A block of an operation ends after `block_s` seconds, so that a slow one does not take all the
+    time. Cold contexts, which need an engine each, come `cold_calls` to a block. `mixed_s` seconds
+    of mixed load by `workers` threads close each size.
+    """
+
+    blocks: int = 20
+    calls: int = 8
+    cold_calls: int = 2
+    block_s: float = 0.15
+    mixed_s: float = 3.0
+    workers: int = 4
+
+    def __post_init__(self) -> None:
+        if self.blocks < 2:
+            raise UsageError(
+                f"{self.blocks} rounds show no noise.", "Ask for 2 or more with --rounds."
+            )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, under which conditions.
+
+    `rtt_ms` is waited before each request, `embedding_ms` at each call of the model.
+    """
+
+    scenarios: tuple[Scenario, ...]
+    effort: Effort
+    seed: int = 1
+    rtt_ms: float = 0.0
+    embedding_ms: float = 0.0
+    dataset: str | None = None
+    digest: str | None = None

@@ -1,0 +1,175 @@
+"""One call measured, and many of them summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ddsketch import DDSketch
+
+from core.benchmark.evaluation.dataset import Question
+from core.benchmark.evaluation.measures import mean, recall
+from core.benchmark.layouts.contenders import FOUND, Contender, Outcome
+from core.clock import Clock, Random
+from core.errors import IalError
+
+ACCURACY = 0.01
+"""Quantiles are this share beside the true ones at most (C. Masson et al., "DDSketch", 2019)."""
+SHOWN = (0.5, 0.9, 0.99, 0.999)
+CURVE = (0.01, 0.05, *(n / 20 for n in range(2, 19)), 0.95, 0.98, 0.99, 0.995, 0.999)
+_RESAMPLED = 2000
+_BOUNDS = (2.5, 97.5)
+UNITS = ("requests", "rounds", "read_units", "write_units", "index_write_units", "bytes")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call: milliseconds in all and with a request in flight, tries, texts embedded.
+
+    `outcome` is None, and `error` the class of what was raised, where it failed. `recall` is of the
+    evidence of `question`, 0 to 1.
+    """
+
+    ms: float
+    endpoint_ms: float
+    tries: int
+    texts: int
+    calls: int
+    outcome: Outcome | None
+    question: str = ""
+    recall: float | None = None
+    error: str | None = None
+
+
+def measured(
+    contender: Contender,
+    call: Callable[[], Outcome],
+    clock: Clock,
+    question: Question | None = None,
+) -> Sample:
+    """Makes one call, alone on its contender, and measures it; `question` is what it asks."""
+    contender.exchanges.take()
+    texts, calls = contender.model.texts, contender.model.calls
+    outcome, error = None, None
+    begin = clock.monotonic()
+    try:
+        outcome = call()
+    except IalError as raised:
+        error = type(raised).__name__
+    ms = (clock.monotonic() - begin) * 1000
+    waited = contender.exchanges.take()
+    return Sample(
+        ms,
+        min(ms, waited.seconds * 1000),
+        waited.requests,
+        contender.model.texts - texts,
+        contender.model.calls - calls,
+        outcome,
+        "" if question is None else question.text,
+        None if outcome is None or question is None else _recall(question, outcome),
+        error,
+    )
+
+
+def _recall(question: Question, outcome: Outcome) -> float | None:
+    if outcome.found is None:
+        return None
+    # A context holds as many as fit: what counts there is whether the evidence is in it.
+    return recall(question.evidence, outcome.found, max(FOUND, len(outcome.found)))
+
+
+def sketch(values: Iterable[float]) -> DDSketch:
+    """A sketch of values."""
+    made = DDSketch(ACCURACY)
+    for value in values:
+        made.add(value)
+    return made
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    """p50, p90, p99, p99.9, the largest and the mean, in the values' own unit; none of no values.
+
+    Of fewer than a thousand values p99.9 is the largest.
+    """
+    if not values:
+        return {}
+    held = sketch(values)
+    named = {f"p{q * 100:g}": float(held.get_quantile_value(q) or 0.0) for q in SHOWN}
+    figures = {**named, "max": max(values), "mean": mean(values)}
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def curve(values: Sequence[float]) -> list[list[float]]:
+    """Points of the distribution: `[share, value]`."""
+    held = sketch(values)
+    return [[q, round(float(held.get_quantile_value(q) or 0.0), 4)] for q in CURVE if values]
+
+
+def summary(blocks: Sequence[Sequence[Sample]]) -> dict[str, Any]:
+    """What all the calls come to; units, requests and texts are means of those that succeeded.
+
+    `recall` is the mean over the questions, however often each was asked.
+    """
+    samples = [sample for block in blocks for sample in block]
+    done = [s for s in samples if s.outcome is not None]
+    spent = [s.outcome.consumed for s in done if s.outcome is not None]
+    units = {name: round(mean(getattr(c, name) for c in spent), 4) for name in UNITS}
+    recalls = {s.question: s.recall for s in done if s.recall is not None}
+    errors = [s.error for s in samples if s.error]
+    times = [s.ms for s in done]
+    return {
+        "calls": len(samples),
+        "errors": {name: errors.count(name) for name in sorted(set(errors))},
+        "latency_ms": quantiles(times),
+        "endpoint_ms": quantiles([s.endpoint_ms for s in done]),
+        "own_ms": quantiles([s.ms - s.endpoint_ms for s in done]),
+        "curve": curve(times),
+        "per_second": round(1000 * len(times) / sum(times), 2) if times else 0.0,
+        **units,
+        "tries": round(mean(s.tries for s in done), 4),
+        "embeddings": round(mean(s.texts for s in done), 4),
+        "embedding_calls": round(mean(s.calls for s in done), 4),
+        "recall": round(mean(recalls.values()), 4) if recalls else None,
+    }
+
+
+def medians(blocks: Sequence[Sequence[Sample]]) -> list[float]:
+    """The median time of each block that has one, in milliseconds."""
+    times = ([s.ms for s in block if s.outcome is not None] for block in blocks)
+    return [float(np.median(some)) for some in times if some]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio, and between what it lies with 95% confidence."""
+
+    value: float
+    low: float
+    high: float
+
+    def plain(self) -> list[float]:
+        """As `[value, low, high]`."""
+        return [round(self.value, 4), round(self.low, 4), round(self.high, 4)]
+
+
+def ratio(over: Sequence[float], under: Sequence[float], seed: int) -> Ratio:
+    """The ratio of two medians of blocks, with a percentile bootstrap interval.
+
+    B. Efron and R. Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. Blocks, not
+    calls, are drawn: calls of one block share whatever the machine was doing at that moment. Where
+    there are as many of both, they were measured in turn, and are drawn in pairs.
+
+    Raises:
+        ValueError: there is nothing on one side.
+    """
+    rng = np.random.default_rng(Random(seed).randrange(2**32))
+    top, bottom = np.asarray(over, np.float64), np.asarray(under, np.float64)
+    drawn = rng.integers(0, len(top), (_RESAMPLED, len(top)))
+    paired = drawn if len(top) == len(bottom) else None
+    if paired is None:
+        paired = rng.integers(0, len(bottom), (_RESAMPLED, len(bottom)))
+    drawn_ratios = np.median(top[drawn], axis=1) / np.median(bottom[paired], axis=1)
+    low, high = np.percentile(drawn_ratios, _BOUNDS)
+    return Ratio(float(np.median(top) / np.median(bottom)), float(low), float(high))
