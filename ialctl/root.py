@@ -10,6 +10,7 @@ from ialctl.commands import (
     backup,
     config,
     context_,
+    cost,
     destroy,
     drift,
     eval_,
@@ -41,7 +42,8 @@ def build_app() -> typer.Typer:
     )
     add_common_options(app, HELP)
     modules = (
-        *(archive, backup, config, context_, destroy, drift, eval_, export, forget, import_, index),
+        *(archive, backup, config, context_, cost, destroy, drift, eval_, export, forget),
+        *(import_, index),
         *(migrate, plan, reindex, restore, start, status, stop, validate),
     )
     for module in modules:
