@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: start test soak bench-client bench-backup bench-migrate lint format lock clean
+.PHONY: start test soak bench-client bench-backup bench-migrate binary deb lint format lock clean
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -36,12 +36,21 @@ bench-backup: $(STAMP)
 bench-migrate: $(STAMP)
 	@$(BIN)/python -m scripts.bench_migrate
 
+# dist/ialctl (one file), dist/ialctl-dir/ with its archive, checksums, the list of what is inside.
+binary: $(STAMP)
+	@$(BIN)/python -m scripts.building.binary
+
+# dist/ialctl_<version>_<arch>.deb, of the one-folder build.
+deb: binary
+	@$(BIN)/python -m scripts.building.deb
+
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/cfn-lint 'phases/**/*.yaml'
+	@$(BIN)/hadolint Dockerfile
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .

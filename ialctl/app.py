@@ -6,8 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 EMULATOR_COMMAND = "__emulator"
 _INTERRUPTED = 130
@@ -21,6 +20,10 @@ def main() -> None:
 
         sys.stdout.write(f"ialctl {__version__}\n")
         return
+    if getattr(sys, "frozen", False):
+        from ialctl.frozen import settle
+
+        settle(arguments)
     if arguments[:1] == [EMULATOR_COMMAND]:
         # Before typer is imported: the endpoint's child process should be ready at once.
         from core.local.runner import main as emulator
@@ -37,8 +40,10 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Never lets an exception out."""
     from core.errors import IalError
+    from ialctl.interrupts import on_sigint, on_sigterm
 
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGTERM, on_sigterm)
+    signal.signal(signal.SIGINT, on_sigint)
     debug = "--debug" in arguments
     try:
         code = _typer_app()(args=arguments, standalone_mode=False, prog_name="ialctl")
@@ -148,9 +153,3 @@ def _traceback() -> None:
 def _silence_stdout() -> None:
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _on_sigterm(_signal: int, _frame: FrameType | None) -> NoReturn:
-    from core.errors import TerminatedRunError
-
-    raise TerminatedRunError("Terminated.", "Run the same command again: it goes on from there.")

@@ -8,13 +8,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
 from core.clock import Clock
+from ialctl.interrupts import PRESSES
 from ialctl.output import Output, plain
 
 if TYPE_CHECKING:
@@ -50,12 +51,20 @@ def shown_progress(output: Output, clock: Clock) -> Iterator[Observer]:
 def interruptible(output: Output) -> Iterator[None]:
     """Ctrl-C once: ends the block at its next safe point. Twice: ends the process at once."""
 
-    def first(_signal: int, _frame: FrameType | None) -> NoReturn:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    pressed = False
+
+    def press(number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        if PRESSES.is_echo(number):
+            return
+        if pressed:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        pressed = True
         output.note("Stopping at the next safe point; Ctrl-C again stops at once.")
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, first)
+    before = signal.signal(signal.SIGINT, press)
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from ialctl.commands import (
     context_,
     cost,
     destroy,
+    docs,
     drift,
     eval_,
     export,
@@ -22,6 +23,7 @@ from ialctl.commands import (
     plan,
     reindex,
     restore,
+    scripts_,
     start,
     status,
     stop,
@@ -44,7 +46,7 @@ def build_app() -> typer.Typer:
     modules = (
         *(archive, backup, config, context_, cost, destroy, drift, eval_, export, forget),
         *(import_, index),
-        *(migrate, plan, reindex, restore, start, status, stop, validate),
+        *(migrate, plan, reindex, restore, start, status, stop, validate, docs, scripts_),
     )
     for module in modules:
         module.register(app)

@@ -301,14 +301,14 @@ def memory(items: int, size: int, numbers: int = 0) -> float:
     return found
 
 
-def main() -> None:
-    """Prints throughput and memory."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints throughput and memory; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench_backup")
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory-only", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if not options.memory_only:
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(Path(folder))
@@ -320,7 +320,8 @@ def main() -> None:
             sys.stdout.write(f"{items:>9,} items of {size:>5} B: {memory(items, size):6.1f} MiB\n")
     found = memory(20_000, 100, 384)
     sys.stdout.write(f"   20,000 items of 384 numbers: {found:6.1f} MiB\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -276,12 +276,12 @@ def measured(run: Callable[[Bench], None], url: str, folder: Path) -> tuple[floa
     return seconds, peak
 
 
-def main() -> None:
-    """Prints throughput, their ratio, and memory."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints throughput, their ratio, and memory; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench_migrate")
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     times: dict[str, list[float]] = {"bare loop": [], "migration": []}
     peaks: list[float] = []
     with tempfile.TemporaryDirectory() as name:
@@ -306,7 +306,8 @@ def main() -> None:
     ratio = median["bare loop"] / median["migration"]
     sys.stdout.write(f"migration / bare loop: {ratio:.2f} of its throughput\n")
     sys.stdout.write(f"migration's peak memory: {max(peaks):.0f} MiB\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,15 +8,14 @@ error.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import core
 from core.deploy.template import Template, read_template
 from core.errors import DeployError, TemplateError, UsageError
 from core.settings import Settings
+from core.shipped import shipped
 
 _NUMBERED = re.compile(r"(\d+)-([A-Za-z][A-Za-z0-9-]*)")
 _KNOWN_NOTES = ("Optional", "DependsOn")
@@ -56,10 +55,7 @@ class Phase:
 
 def phases_folder(settings: Settings) -> Path:
     """The folder of the settings, else the one that is shipped."""
-    if settings.phases_dir:
-        return settings.phases_dir
-    unpacked = getattr(sys, "_MEIPASS", None)  # where a frozen binary unpacks what it carries
-    return Path(unpacked or Path(core.__file__).parents[1]) / "phases"
+    return settings.phases_dir or shipped("phases")
 
 
 def read_phases(folder: Path) -> tuple[Phase, ...]:

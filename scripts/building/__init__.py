@@ -1,0 +1,1 @@
+"""Builds what is shipped: the binary, its list of contents, the Debian package."""
