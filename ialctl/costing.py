@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,9 +162,10 @@ def _row(name: str, *cells: str) -> str:
 
 
 def _money(dollars: float) -> str:
-    """Cents; where it is less than one, as much as there is."""
-    cents = f"{dollars:,.2f}"
-    return "0.00" if cents == "-0.00" else cents
+    """Cents, half a cent rounded up, as by hand."""
+    exact = Decimal(repr(round(dollars, 9)))
+    cents = exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return f"{abs(cents) if cents == 0 else cents:,}"
 
 
 def _bills(found: Estimate) -> str:

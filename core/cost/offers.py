@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import ijson
@@ -28,6 +29,8 @@ _CONNECT_S, _READ_S = 5.0, 20.0
 _PIECE = 256 * 1024
 _CURE = "Leave --refresh out: the prices at hand go on being used."
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
+_OK = 200
 _MILLION = 1_000_000
 # Usage type → the field of `Prices`, and how many of the list's units make one of ours.
 USAGE_TYPES: Mapping[str, tuple[str, int]] = {
@@ -62,8 +65,8 @@ class PriceList:
     connect_s: float = _CONNECT_S
     read_s: float = _READ_S
 
-    def fetch(self, region: str, scratch: Path) -> Prices:
-        """The prices of a region; the file is kept at `scratch` only while it is read.
+    def fetch(self, region: str, folder: Path) -> Prices:
+        """The prices of a region; `folder` holds the file, without a name, while it is read.
 
         Raises:
             UsageError: `region` is no region's name.
@@ -74,33 +77,29 @@ class PriceList:
         if not _REGION.fullmatch(region):
             raise UsageError(f"'{region}' is no AWS region.", "Name one such as us-east-1.")
         try:
-            self._download(region, scratch)
-            return parse(region, lambda: scratch.open("rb"))
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder) as file:
+                self._download(region, file)
+                return parse(region, file)
         except OSError as error:
             raise StorageError(
-                f"The price list can't be kept at '{scratch}' while it is read: {error}.",
+                f"The price list can't be kept in '{folder}' while it is read: {error}.",
                 "Make room there, or name another folder with --state-dir.",
-                path=scratch,
+                path=folder,
             ) from error
-        finally:
-            scratch.unlink(missing_ok=True)
 
-    def _download(self, region: str, scratch: Path) -> None:
+    def _download(self, region: str, file: IO[bytes]) -> None:
         url = f"{self.base_url}/offers/v1.0/aws/AmazonDynamoDB/current/{region}/index.json"
         timeout = urllib3.Timeout(connect=self.connect_s, read=self.read_s)
-        scratch.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with (
-                urllib3.PoolManager(timeout=timeout, retries=urllib3.Retry(2, redirect=3)) as pool,
-                scratch.open("wb") as out,
-            ):
+            with urllib3.PoolManager(timeout=timeout, retries=urllib3.Retry(2)) as pool:
                 answer = pool.request("GET", url, preload_content=False)
-                if answer.status != 200:
+                if answer.status != _OK:
                     raise EndpointAnswerError(
                         f"AWS's price list answers {answer.status} for {region}.",
                         f"Is that a region? {_CURE}",
                     )
-                self._copy(answer.stream(_PIECE), out)
+                self._copy(answer.stream(_PIECE), file)
         except urllib3.exceptions.HTTPError as error:
             raise EndpointUnreachableError(
                 f"AWS's price list at {self.base_url} can't be reached: {error_words(error)}.",
@@ -125,26 +124,28 @@ def error_words(error: BaseException) -> str:
     return re.sub(r"<[^>]*>:? ?", "", str(told)).rstrip(".") or type(told).__name__
 
 
-def parse(region: str, opened: Callable[[], IO[bytes]]) -> Prices:
+def parse(region: str, file: IO[bytes]) -> Prices:
     """Prices out of an offer file, which is read piece by piece; what it lacks stays as shipped.
 
     Raises:
         EndpointAnswerError: it is no offer file of DynamoDB's, or lacks what everything needs.
     """
     try:
-        with opened() as file:
-            date = next(ijson.items(file, "publicationDate"), None)
-        with opened() as file:
-            types = dict(_types(ijson.kvitems(file, "products")))
-        with opened() as file:
-            found = _prices(types, ijson.kvitems(file, "terms.OnDemand"))
+        date = next(ijson.items(_rewound(file), "publicationDate"), None)
+        types = dict(_types(ijson.kvitems(_rewound(file), "products")))
+        found = _prices(types, ijson.kvitems(_rewound(file), "terms.OnDemand"))
     except (ijson.JSONError, AttributeError, TypeError, KeyError, InvalidOperation) as error:
         raise EndpointAnswerError(f"AWS's price list for {region} is not one.", _CURE) from error
     missing = [name for name in _NEEDED if USAGE_TYPES[name][0] not in found]
-    if missing or not isinstance(date, str):
+    if missing or not (isinstance(date, str) and _DATE.match(date)):
         lacks = missing[0] if missing else "publicationDate"
         raise EndpointAnswerError(f"AWS's price list for {region} lacks '{lacks}'.", _CURE)
     return dataclasses.replace(US_EAST_1, region=region, as_of=date[:10], **found)
+
+
+def _rewound(file: IO[bytes]) -> IO[bytes]:
+    file.seek(0)
+    return file
 
 
 def _types(products: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, str]]:

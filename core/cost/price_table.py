@@ -62,8 +62,8 @@ class PriceTable:
 
     def refresh(self, region: str) -> ChosenPrices:
         """Fetches AWS's price list of a region and saves what it says; raises as `PriceList`."""
+        prices = self._list.fetch(region, self._folder)
         scratch = self._folder / f".{region}.{os.getpid()}.part"
-        prices = self._list.fetch(region, scratch)
         whole = orjson.dumps(prices.to_json(), option=orjson.OPT_INDENT_2)
         try:
             scratch.write_bytes(whole)
