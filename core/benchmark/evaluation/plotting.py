@@ -10,6 +10,7 @@ from core.benchmark.evaluation.files import check_writable, write_whole
 from core.benchmark.evaluation.measures import DEPTHS
 from core.benchmark.evaluation.report import RecallRow, Report
 from core.errors import UsageError
+from core.shipped import installing
 
 SUFFIXES = (".png", ".svg")
 _INCHES = (10.0, 4.5)
@@ -31,7 +32,7 @@ def check_plot(path: Path) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError(
             "--plot needs matplotlib, which is not installed.",
-            'Install it: `pip install "ialctl[plots]"`; or leave --plot out.',
+            f"{installing('plots')} Or leave --plot out.",
         )
 
 

