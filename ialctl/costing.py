@@ -45,8 +45,10 @@ class Question:
     measured: bool | None
     days: int
 
-    def answer(self, context: AppContext) -> Estimate:
+    def answer(self, context: AppContext, price_list: PriceList | None = None) -> Estimate:
         """Both bills; measured where that is asked for, or the target is AWS itself.
+
+        `price_list` is fetched from in place of AWS's own.
 
         Raises:
             UsageError: a file, a price or a figure can't be used, or nothing can be measured.
@@ -54,7 +56,7 @@ class Question:
         """
         folder = context.settings.project_state_dir / "benchmarks"
         profiles = choose_profiles(self.from_file, folder, legacy_vectors=self.legacy_vectors)
-        prices = chosen_prices(context, self.refresh)
+        prices = self._prices(context, price_list)
         measured = self.measured
         if measured is None:
             measured = context.settings.target == "aws"
@@ -62,6 +64,12 @@ class Question:
             return estimate(self.usage, self.terms, prices, profiles)
         uses = measured_uses(context, self.days)
         return estimate_standing(uses, self.usage, self.terms, prices, profiles)
+
+    def _prices(self, context: AppContext, price_list: PriceList | None) -> ChosenPrices:
+        region = _region(context)
+        folder = context.settings.state_dir / "prices"
+        table = PriceTable(folder, context.clock, price_list)
+        return table.refresh(region) if self.refresh else table.choose(region)
 
 
 def show(context: AppContext, found: Estimate, *, lines: bool) -> None:
@@ -79,13 +87,6 @@ def chosen_embedder(named_one: str | None, settings: Settings) -> str:
     if named_one is not None:
         return named_one
     return EMBEDDERS[1] if settings.embedder == "bedrock" else EMBEDDERS[0]
-
-
-def chosen_prices(context: AppContext, refresh: bool) -> ChosenPrices:
-    """The prices of the region that is meant, fetched anew where that is asked for."""
-    region = _region(context)
-    table = PriceTable(context.settings.state_dir / "prices", context.clock, PriceList())
-    return table.refresh(region) if refresh else table.choose(region)
 
 
 def measured_uses(context: AppContext, days: int) -> tuple[PlaceUse, ...]:

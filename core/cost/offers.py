@@ -90,9 +90,8 @@ class PriceList:
 
     def _download(self, region: str, file: IO[bytes]) -> None:
         url = f"{self.base_url}/offers/v1.0/aws/AmazonDynamoDB/current/{region}/index.json"
-        timeout = urllib3.Timeout(connect=self.connect_s, read=self.read_s)
         try:
-            with urllib3.PoolManager(timeout=timeout, retries=urllib3.Retry(2)) as pool:
+            with self._pool(url) as pool:
                 answer = pool.request("GET", url, preload_content=False)
                 if answer.status != _OK:
                     raise EndpointAnswerError(
@@ -102,9 +101,22 @@ class PriceList:
                 self._copy(answer.stream(_PIECE), file)
         except urllib3.exceptions.HTTPError as error:
             raise EndpointUnreachableError(
-                f"AWS's price list at {self.base_url} can't be reached: {error_words(error)}.",
+                f"AWS's price list at {self.base_url} can't be reached: {_reason(error)}.",
                 _CURE,
             ) from error
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        # As botocore goes out: by the environment's proxy, with the certificates it ships.
+        from botocore.httpsession import get_cert_path
+        from botocore.utils import get_environ_proxies
+
+        options: dict[str, Any] = {
+            "timeout": urllib3.Timeout(connect=self.connect_s, read=self.read_s),
+            "retries": urllib3.Retry(2),
+            "ca_certs": get_cert_path(True) if url.startswith("https:") else None,
+        }
+        proxy = get_environ_proxies(url).get(url.partition(":")[0])
+        return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
     def _copy(self, pieces: Iterator[bytes], out: IO[bytes]) -> None:
         size = 0
@@ -117,7 +129,7 @@ class PriceList:
             out.write(piece)
 
 
-def error_words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """The innermost reason of an error, without addresses of objects."""
     reason = getattr(error, "reason", None)
     told = reason if isinstance(reason, BaseException) else error
