@@ -59,10 +59,17 @@ class ContextEngine:
     """Contexts and interactions over the legacy tables. Thread-safe; holds nothing of any user."""
 
     def __init__(
-        self, memory: MemoryManager, embeddings: BedrockEmbeddings, clock: Clock = SYSTEM_CLOCK
+        self,
+        memory: MemoryManager,
+        embeddings: BedrockEmbeddings,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        window: int = WINDOW,
     ) -> None:
+        """`window` messages are read, and searched: its own number, but for what is measured."""
         self.memory = memory
         self.embeddings = embeddings
+        self.window = window
         self._clock = clock
 
     def build_context_for_query(
@@ -85,7 +92,7 @@ class ContextEngine:
         if not query.strip():
             raise UsageError("The question is empty.", "Ask something.")
         begin = self._clock.monotonic()
-        window = self.memory.get_recent_context(user_id, WINDOW)
+        window = self.memory.get_recent_context(user_id, self.window)
         read = self._clock.monotonic()
         similar = self._similar(query, window)
         lines = _lines(window, similar.items, session_id)

@@ -26,6 +26,8 @@ from core.memory.parts import Options, Parts, Tables
 from core.memory.schema import embeddings_schema, history_schema, legacy_history_schema
 
 LEGACY, OPTIMIZED = "legacy", "optimized"
+LEGACY_WHOLE = "legacy, whole history"
+"""The legacy engine, told to search all that there is: what finding as much would take of it."""
 READ = 20
 """Messages that are read of the newest, and of a session."""
 FOUND = 10
@@ -141,16 +143,19 @@ class _Positions:
 class LegacyContender:
     """The legacy engine, its model asked as it always was: a text a call, nothing cached."""
 
-    name = LEGACY
-
-    def __init__(self, home: Home, positions: _Positions | None = None) -> None:
+    def __init__(
+        self, home: Home, positions: _Positions | None = None, window: int = WINDOW
+    ) -> None:
+        """`window` messages are searched; another number, another name."""
         self._home = home
+        self.name = LEGACY if window == WINDOW else LEGACY_WHOLE
         self.exchanges = home.exchanges
         self.model = home.model
         self._positions = positions or _Positions()
         self._table = open_table(home.session, legacy_history_schema(home.prefix), home.clock)
         memory = MemoryManager(self._table, home.clock, keep_days=home.options.keep_days)
-        self._engine = ContextEngine(memory, BedrockEmbeddings(home.model), home.clock)
+        embeddings = BedrockEmbeddings(home.model)
+        self._engine = ContextEngine(memory, embeddings, home.clock, window=window)
 
     def load(self, user_id: str, conversation: Conversation) -> None:
         """Stores a history under keys of the kind that the engine makes."""
@@ -169,7 +174,11 @@ class LegacyContender:
 
     def fresh(self) -> LegacyContender:
         """A new engine; it never knew anything of anybody."""
-        return LegacyContender(self._home, self._positions)
+        return LegacyContender(self._home, self._positions, self._engine.window)
+
+    def whole(self, messages: int) -> LegacyContender:
+        """The same, which searches a history of so many messages from its end to its beginning."""
+        return LegacyContender(self._home, self._positions, messages)
 
     def append(self, user_id: str, session_id: str, role: str, text: str) -> Outcome:
         """A put."""
@@ -193,7 +202,7 @@ class LegacyContender:
 
     def search(self, user_id: str, question: Question) -> Outcome:
         """The window's nearest."""
-        window = self._engine.memory.get_recent_context(user_id, WINDOW)
+        window = self._engine.memory.get_recent_context(user_id, self._engine.window)
         similar = self._engine.embeddings.find_similar(question.text, window, FOUND)
         names = [ranked.message.message.message_id for ranked in similar.items]
         return Outcome(window.consumed, self._positions.of(user_id, names))

@@ -74,11 +74,12 @@ def made_conversation(
             when += _OVERNIGHT_US
         left -= 1
         when += rng.randint(10 * MICROSECONDS, 3 * _MINUTE_US)
-        text = words.message(assistant=bool(number % 2), subject=subject)
         if number % _FACT_EVERY == 0:
             fact = _Fact(words.name(), rng.choice(_THINGS), words.name())
             facts.append((number, fact))
-            text = f"{text} {fact.said(rng.choice(_FACTS))}"
+            text = f"{words.aside(subject)} {fact.said(rng.choice(_FACTS))}"
+        else:
+            text = words.message(assistant=bool(number % 2), subject=subject)
         role = "assistant" if number % 2 else "user"
         made.append(Message(user_id, f"session-{session:05d}", f"m{number:06d}", when, role, text))
     shift = last_us - when
@@ -146,9 +147,16 @@ class _Words:
             return rng.choice(_SMALL)
         mean = _ASSISTANT_WORDS if assistant else _USER_WORDS
         length = min(_MOST_WORDS, max(3, round(mean * rng.lognormvariate(0, _SPREAD))))
-        common = rng.choices(self._words, cum_weights=self._weights, k=length)
-        spoken = [rng.choice(subject) if rng.random() < 0.25 else word for word in common]
-        return " ".join(spoken).capitalize() + ("." if assistant or rng.random() < 0.7 else "?")
+        return self._sentence(length, subject) + ("." if rng.random() < 0.8 else "?")
+
+    def aside(self, subject: Sequence[str]) -> str:
+        """A few words before something that is to be remembered."""
+        return self._sentence(self._rng.randint(2, 8), subject) + "."
+
+    def _sentence(self, length: int, subject: Sequence[str]) -> str:
+        common = self._rng.choices(self._words, cum_weights=self._weights, k=length)
+        spoken = (self._rng.choice(subject) if self._rng.random() < 0.25 else w for w in common)
+        return " ".join(spoken).capitalize()
 
     def _all_names(self, syllables: Sequence[str]) -> Iterator[str]:
         used: set[str] = set()

@@ -131,8 +131,8 @@ class Measurer:
             for history in scenario.histories:
                 question = history.conversation.questions[0]
                 session = history.conversation.messages[-1].session_id
-                for _ in range(2):
-                    contender.context(history.user_id, question, session)
+                contender.context(history.user_id, question, session)
+                contender.search(history.user_id, question)
                 contender.recent(history.user_id)
         self._reference.time_ms()
 

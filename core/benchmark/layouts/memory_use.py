@@ -1,28 +1,39 @@
-"""What an engine takes of memory: held for a user, and at the most while a context is built."""
+"""What an engine takes of memory: held for a user, and at the most while a context is built.
+
+Measured in a process of its own, which has done nothing else: what a process took once it keeps,
+and uses again for something else, so that one which has been busy shows nothing.
+"""
 
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import signal
 import tracemalloc
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from core.benchmark.evaluation.dataset import Question
 from core.benchmark.layouts.contenders import Contender
 from core.benchmark.layouts.plan import History
+from core.errors import IalError, InterruptedRunError
 
-_QUESTIONS = 5
-_ENGINES = 4
+_QUESTIONS = 2
 _PAGE_FIELD = "VmRSS:"
+_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Bytes of Python's and numpy's allocations for one user in one engine (tracemalloc).
+    """Bytes for one user in one engine.
 
     `held_bytes` stay between contexts; `peak_bytes` is the most at any instant while contexts are
-    built, what is held counted in. `resident_bytes` is what the process grew by, as the system
-    sees it (None where it does not say): noisy, and never less than a page.
+    built, what is held counted in (both Python's and numpy's own allocations, by tracemalloc).
+    `resident_bytes` is what the process grew by, as the system sees it (None where it does not
+    say): whole pages, and what the allocator keeps for later.
     """
 
     held_bytes: int
@@ -30,42 +41,90 @@ class MemoryUse:
     resident_bytes: int | None
 
 
-def memory_use(contender: Contender, history: History) -> MemoryUse:
-    """Measures with new engines, alone in the process; tracing slows it, so no times are taken."""
-    session = history.conversation.messages[-1].session_id
-    questions = history.conversation.questions[:_QUESTIONS]
-    resident = _resident_growth(contender, history.user_id, questions[0], session)
-    made = contender.fresh()
-    try:
-        made.context("nobody", questions[0], session)  # threads, connections and modules
-        gc.collect()
-        tracemalloc.start()
-        for question in questions:
-            made.context(history.user_id, question, session)
-        gc.collect()
-        held, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-        made.close()
+@dataclass(frozen=True)
+class Asked:
+    """Whose contexts are built, for which questions, in which session."""
+
+    user_id: str
+    session_id: str
+    questions: Sequence[Question]
+
+
+def asked_of(history: History) -> Asked:
+    """Some of a history's questions, in its last session."""
+    conversation = history.conversation
+    session = conversation.messages[-1].session_id
+    return Asked(history.user_id, session, conversation.questions[:_QUESTIONS])
+
+
+def memory_use(make: Callable[[], Contender], asked: Asked) -> MemoryUse:
+    """Measures in two processes, one for the system's view and one for Python's.
+
+    Args:
+        make: opens the contender; it must be picklable.
+        asked: what is asked of it.
+
+    Raises:
+        InterruptedRunError: a process ended without an answer.
+    """
+    resident = _elsewhere(_resident_growth, make, asked)
+    held, peak = _elsewhere(_traced, make, asked)
     return MemoryUse(held, peak, resident)
 
 
-def _resident_growth(
-    contender: Contender, user_id: str, question: Question, session: str
-) -> int | None:
-    before = _resident()
-    engines = [contender.fresh() for _ in range(_ENGINES)]
+def _elsewhere(measure: Callable[..., Any], make: Callable[[], Contender], asked: Asked) -> Any:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(theirs, measure, make, asked), daemon=True)
+    # A Ctrl-C reaches every process of a terminal; this one is ended by us, without a word.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    child.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
     try:
-        for engine in engines:
-            engine.context(user_id, question, session)
-        gc.collect()
-        after = _resident()
+        answer = ours.recv() if ours.poll(_TIMEOUT_S) else None
+    except EOFError:
+        answer = None
     finally:
-        for engine in engines:
-            engine.close()
-    if before is None or after is None:
-        return None
-    return max(0, after - before) // _ENGINES
+        child.terminate()
+        child.join()
+    if answer is None:
+        raise InterruptedRunError(
+            "The process that measures memory ended without an answer.", "Run it again."
+        )
+    return answer[0]
+
+
+def _answer(
+    to: Connection, measure: Callable[..., Any], make: Callable[[], Contender], asked: Asked
+) -> None:
+    contender = make()
+    try:
+        # Threads, connections and modules are there before it counts.
+        contender.context("nobody", asked.questions[0], asked.session_id)
+        gc.collect()
+        to.send((measure(contender, asked),))
+    except IalError:
+        to.close()  # whoever asked says so: what can't be read here can't be read there
+    finally:
+        contender.close()
+
+
+def _traced(contender: Contender, asked: Asked) -> tuple[int, int]:
+    tracemalloc.start()
+    for question in asked.questions:
+        contender.context(asked.user_id, question, asked.session_id)
+    gc.collect()
+    return tracemalloc.get_traced_memory()
+
+
+def _resident_growth(contender: Contender, asked: Asked) -> int | None:
+    before = _resident()
+    for question in asked.questions:
+        contender.context(asked.user_id, question, asked.session_id)
+    gc.collect()
+    after = _resident()
+    return None if before is None or after is None else max(0, after - before)
 
 
 def _resident() -> int | None:

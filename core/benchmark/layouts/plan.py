@@ -60,7 +60,8 @@ class Effort:
 class Plan:
     """What is measured, under which conditions.
 
-    `rtt_ms` is waited before each request, `embedding_ms` at each call of the model.
+    `rtt_ms` is waited before each request, `embedding_ms` at each call of the model. `tolerance`
+    is the share by which a time may grow against a saved result's.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -70,3 +71,4 @@ class Plan:
     embedding_ms: float = 0.0
     dataset: str | None = None
     digest: str | None = None
+    tolerance: float = 0.08

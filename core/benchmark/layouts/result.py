@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from core.benchmark.layouts.claims import CLAIMS, Claim, Verdict
-from core.benchmark.layouts.contenders import LEGACY, OPTIMIZED
+from core.benchmark.layouts.contenders import LEGACY, LEGACY_WHOLE, OPTIMIZED
 from core.benchmark.layouts.measuring import Measured
 from core.benchmark.layouts.memory_use import MemoryUse
+from core.benchmark.layouts.plan import Scenario
 from core.benchmark.layouts.samples import medians, ratio, summary
 from core.cost.model import monthly
 from core.cost.prices import Prices
@@ -95,45 +98,49 @@ def row_of(
     return next(found, None)
 
 
-def verdicts(
-    measured: Sequence[Measured],
-    measurements: Sequence[Mapping[str, Any]],
-    memory: Mapping[tuple[str, str], MemoryUse],
-    profiles: Mapping[str, Profile],
-    usage: Usage,
-    prices: Prices,
-) -> Iterator[Verdict]:
-    """Each claim at each size; the cost's, which is computed, once."""
+@dataclass(frozen=True)
+class Found:
+    """What verdicts are made of."""
+
+    scenarios: Sequence[Scenario]
+    measurements: Sequence[Mapping[str, Any]]
+    memory: Mapping[tuple[str, str], MemoryUse]
+    profiles: Mapping[str, Profile]
+    usage: Usage
+    prices: Prices
+
+
+def verdicts(found: Found) -> Iterator[Verdict]:
+    """Each claim at each size, against either legacy engine; the cost's once: it is computed."""
     for claim in CLAIMS:
         if claim.operation == "cost":
-            yield from _cost_verdict(claim, profiles, usage, prices)
+            yield _cost_verdict(claim, found)
             continue
-        for one in measured:
-            label, size = one.scenario.label, one.scenario.messages
-            if claim.operation == "memory":
-                uses = [memory.get((layout, label)) for layout in (LEGACY, OPTIMIZED)]
-                pair = [None if use is None else float(use.peak_bytes) for use in uses]
-            else:
-                found = [
-                    row_of(measurements, x, claim.operation, label) for x in (LEGACY, OPTIMIZED)
-                ]
-                pair = [_figure(row, claim.quantity) for row in found]
-            if pair[0] is not None and pair[1] is not None:
-                yield Verdict(claim, size, pair[0], pair[1], MEASURED)
+        for scenario, against in itertools.product(found.scenarios, (LEGACY, LEGACY_WHOLE)):
+            old = _figure(found, claim, against, scenario)
+            new = _figure(found, claim, OPTIMIZED, scenario)
+            if old is not None and new is not None:
+                yield Verdict(claim, scenario.messages, old, new, MEASURED, against)
 
 
-def _figure(row: Mapping[str, Any] | None, quantity: str) -> float | None:
+def _figure(found: Found, claim: Claim, layout: str, scenario: Scenario) -> float | None:
+    if claim.operation == "memory":
+        use = found.memory.get((layout, scenario.label))
+        return None if use is None else float(use.peak_bytes)
+    row = row_of(found.measurements, layout, claim.operation, scenario.label)
     if row is None:
         return None
-    if quantity == "p50_ms":
+    if claim.quantity == "p50_ms":
         times: Mapping[str, float] = row["latency_ms"]
         return times.get("p50")
-    return float(row[quantity])
+    return float(row[claim.quantity])
 
 
-def _cost_verdict(
-    claim: Claim, profiles: Mapping[str, Profile], usage: Usage, prices: Prices
-) -> Iterator[Verdict]:
-    if LEGACY in profiles and OPTIMIZED in profiles:
-        dollars = [monthly(profiles[x], usage, prices, Terms()).total for x in (LEGACY, OPTIMIZED)]
-        yield Verdict(claim, round(usage.history), dollars[0], dollars[1], MODELLED)
+def _cost_verdict(claim: Claim, found: Found) -> Verdict:
+    terms = Terms(embedder=claim.quantity)
+    legacy, optimized = (
+        monthly(found.profiles[layout], found.usage, found.prices, terms).total
+        for layout in (LEGACY, OPTIMIZED)
+    )
+    messages = round(found.usage.history)
+    return Verdict(claim, messages, round(legacy, 2), round(optimized, 2), MODELLED)

@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from core import __version__
 from core.aws.capacity import TableSchema
 from core.aws.session import AwsSession
 from core.benchmark.layouts import machine
+from core.benchmark.layouts.comparing import Loss, check_comparable, losses
 from core.benchmark.layouts.contenders import (
     LEGACY,
+    LEGACY_WHOLE,
     OPTIMIZED,
-    CountingEmbedder,
-    Home,
+    Contender,
     LegacyContender,
     OptimizedContender,
 )
-from core.benchmark.layouts.exchanges import Exchanges
 from core.benchmark.layouts.loading import Loader
 from core.benchmark.layouts.measuring import Measured, Measurer, Reference, check_stopped
-from core.benchmark.layouts.memory_use import MemoryUse, memory_use
+from core.benchmark.layouts.memory_use import MemoryUse, asked_of, memory_use
+from core.benchmark.layouts.opening import Opener, Target
 from core.benchmark.layouts.plan import Plan, Scenario
 from core.benchmark.layouts.profiles import profile
-from core.benchmark.layouts.result import SCHEMA, ratios, rows, verdicts
+from core.benchmark.layouts.result import SCHEMA, Found, ratios, rows, verdicts
 from core.benchmark.layouts.storing import stored
 from core.benchmark.layouts.tables import own_tables
 from core.clock import Clock, Ids, Random, iso
 from core.cost.prices import US_EAST_1
 from core.cost.profile import Profile
 from core.cost.usage import Usage
-from core.llm.cached import CachedEmbedder
-from core.llm.choosing import open_embedder
-from core.memory.parts import Options
-from core.settings import Settings
+from core.memory.context_engine import WINDOW
 
 _PREFIX_CHARS = 20
 _RANDOM_CHARS = 8
+_WHOLE_BLOCKS = 3
+_WHOLE_OPERATIONS = ("context_warm", "search")
 USAGE = Usage(users=1000, messages_per_day=20, history_days=90)
 """For the cost that stands in the report; `ialctl cost` takes others."""
 
@@ -55,28 +55,13 @@ class State:
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where a benchmark runs: the settings and the endpoint, and the folder for its notes."""
-
-    settings: Settings
-    endpoint_url: str | None
-    folder: Path
-
-    def session(self, clock: Clock, exchanges: Exchanges | None = None) -> AwsSession:
-        """Clients of the target."""
-        if exchanges is None:
-            return AwsSession(self.settings, self.endpoint_url, clock)
-        return AwsSession(self.settings, self.endpoint_url, clock, around=exchanges)
-
-
-@dataclass(frozen=True)
 class Stand:
     """What a run measures with, while its tables stand."""
 
+    opener: Opener
     session: AwsSession
     schemas: Sequence[TableSchema]
     contenders: tuple[LegacyContender, OptimizedContender]
-    model: CountingEmbedder
 
 
 class Benchmark:
@@ -99,30 +84,34 @@ class Benchmark:
         self._done = 0
         self._total = 1
 
-    def run(self, plan: Plan) -> dict[str, Any]:
-        """The result as plain data (`ialctl.benchmark/1`).
+    def run(self, plan: Plan, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The result as plain data (`ialctl.benchmark/1`); `base` is one to compare it with.
 
         Raises:
             InterruptedRunError: `stopped` said so; the tables are removed.
             LockHeldError: another benchmark runs here.
+            UsageError: `base` was measured under other conditions.
         """
-        effort = plan.effort
-        self._total = len(plan.scenarios) * (2 * effort.blocks + 4) + 4
-        begin = self._clock.monotonic()
-        started = iso(round(self._clock.time()))
+        self._total = _parts(plan)
+        begin, started = self._clock.monotonic(), iso(round(self._clock.time()))
         with self.standing(plan) as stand:
+            about = conditions(plan, stand)
+            if base is not None:
+                check_comparable(base["conditions"], about)
             for scenario in plan.scenarios:
                 self._load(stand, scenario)
             measured = [self._measured(stand, plan, s) for s in plan.scenarios]
+            whole = [self._whole(stand, plan, s) for s in plan.scenarios if s.messages > WINDOW]
+            measurements = [row for found in (*measured, *whole) for row in rows(found)]
+            lost = self._lost(stand, plan, base, measurements)
             memory = self._memory(stand, plan)
             mixed = self._mixed(stand, plan)
             tables = [stored(stand.session, schema) for schema in stand.schemas]
-            measurements = [row for found in measured for row in rows(found)]
-            source = f"ialctl benchmark, {started[:10]}, {_figures(stand.session)}"
-            profiles = {
-                LEGACY: profile(LEGACY, source, measured, measurements, tables[:1]),
-                OPTIMIZED: profile(OPTIMIZED, source, measured, measurements, tables[1:]),
-            }
+        source = f"ialctl benchmark, {started[:10]}, {_figures(stand.session)}"
+        profiles = {
+            LEGACY: profile(LEGACY, source, measured, measurements, tables[:1]),
+            OPTIMIZED: profile(OPTIMIZED, source, measured, measurements, tables[1:]),
+        }
         return {
             "schema": SCHEMA,
             "run": {
@@ -132,40 +121,26 @@ class Benchmark:
                 "seed": plan.seed,
                 "version": __version__,
             },
-            "conditions": conditions(plan, stand),
+            "conditions": about,
             "machine": machine.describe(),
             **_figures_of(plan, measured, measurements, memory, profiles),
             "mixed": mixed,
+            "losses": None if base is None else [loss.plain() for loss in lost],
         }
 
     @contextmanager
     def standing(self, plan: Plan) -> Iterator[Stand]:
         """The tables and both contenders over them, while the block runs."""
-        target, clock = self._target, self._clock
-        session = target.session(clock)
-        prefix = f"{target.settings.project[:_PREFIX_CHARS]}-bench-{self._ids()[:_RANDOM_CHARS]}"
-        model = self._model(session, plan)
-        with own_tables(session, target.folder, prefix, clock) as schemas:
-            homes = [self._home(prefix, model, plan) for _ in range(2)]
-            contenders = (LegacyContender(homes[0]), OptimizedContender(homes[1]))
+        prefix = f"{self._target.project[:_PREFIX_CHARS]}-bench-{self._ids()[:_RANDOM_CHARS]}"
+        opener = Opener(self._target, prefix, plan.seed, plan.rtt_ms, plan.embedding_ms)
+        session = self._target.session(self._clock)
+        with own_tables(session, self._target.folder, prefix, self._clock) as schemas:
+            contenders = (opener.legacy(), opener.optimized())
             try:
-                yield Stand(session, schemas, contenders, model)
+                yield Stand(opener, session, schemas, contenders)
             finally:
                 for contender in contenders:
                     contender.close()
-
-    def _model(self, session: AwsSession, plan: Plan) -> CountingEmbedder:
-        opened = open_embedder(self._target.settings, session, self._clock)
-        inner = opened.inner if isinstance(opened, CachedEmbedder) else opened
-        return CountingEmbedder(inner, self._clock, plan.embedding_ms / 1000)
-
-    def _home(self, prefix: str, model: CountingEmbedder, plan: Plan) -> Home:
-        exchanges = Exchanges(self._clock, Random(plan.seed), plan.rtt_ms / 1000)
-        options = dataclasses.replace(
-            Options.of(self._target.settings), project=prefix, generation="", redis_url=None
-        )
-        session = self._target.session(self._clock, exchanges)
-        return Home(session, exchanges, prefix, model, options, self._clock)
 
     def _load(self, stand: Stand, scenario: Scenario) -> None:
         self._say(f"filling both layouts ({scenario.label} messages)", 2)
@@ -175,29 +150,69 @@ class Benchmark:
                 contender.load(history.user_id, history.conversation)
 
     def _measured(self, stand: Stand, plan: Plan, scenario: Scenario) -> Measured:
-        words = f"measuring at {scenario.label} messages"
+        measurer = self._measurer(stand, plan, scenario, f"at {scenario.label} messages")
+        return measurer.measure(scenario, plan.effort)
+
+    def _whole(self, stand: Stand, plan: Plan, scenario: Scenario) -> Measured:
+        """A legacy engine that searches as much, and so finds as much: a few calls, being slow."""
+        searcher = stand.contenders[0].whole(scenario.messages)
+        words = f"at {scenario.label} messages, legacy, all of them searched"
+        measurer = self._measurer(stand, plan, scenario, words, (searcher,))
+        effort = dataclasses.replace(plan.effort, blocks=_WHOLE_BLOCKS, calls=1)
+        return measurer.measure(scenario, effort, _WHOLE_OPERATIONS)
+
+    def _measurer(
+        self,
+        stand: Stand,
+        plan: Plan,
+        scenario: Scenario,
+        words: str,
+        contenders: Sequence[Contender] | None = None,
+    ) -> Measurer:
         user = scenario.histories[0].user_id
-        reference = Reference(stand.session, stand.schemas[0].name, user, self._clock)
-        measurer = Measurer(
-            stand.contenders,
-            reference,
+        return Measurer(
+            contenders or stand.contenders,
+            Reference(stand.session, stand.schemas[0].name, user, self._clock),
             self._clock,
             Random(plan.seed),
             stopped=self._stopped,
-            on_block=lambda: self._say(words),
+            on_block=lambda: self._say(f"measuring {words}"),
         )
-        return measurer.measure(scenario, plan.effort)
+
+    def _lost(
+        self,
+        stand: Stand,
+        plan: Plan,
+        base: Mapping[str, Any] | None,
+        measurements: list[dict[str, Any]],
+    ) -> tuple[Loss, ...]:
+        """What is worse than in `base`, after what looked so was measured once more."""
+        if base is None:
+            return ()
+        before, tolerance = base["measurements"], plan.tolerance
+        suspects = losses(before, measurements, seed=plan.seed, tolerance=tolerance)
+        for scenario in plan.scenarios:
+            again = {loss.operation for loss in suspects if loss.scenario == scenario.label}
+            if again:
+                words = f"once more, at {scenario.label} messages"
+                measurer = self._measurer(stand, plan, scenario, words)
+                found = rows(measurer.measure(scenario, plan.effort, tuple(again)))
+                _replace(measurements, found)
+        confirmed = losses(before, measurements, seed=plan.seed, tolerance=tolerance)
+        named = {(x.operation, x.scenario, x.quantity) for x in suspects}
+        return tuple(x for x in confirmed if (x.operation, x.scenario, x.quantity) in named)
 
     def _memory(self, stand: Stand, plan: Plan) -> dict[tuple[str, str], MemoryUse]:
-        found: dict[tuple[str, str], MemoryUse] = {}
-        for scenario in plan.scenarios:
-            self._say("measuring memory", 2)
-            for contender in stand.contenders:
-                check_stopped(self._stopped)
-                found[(contender.name, scenario.label)] = memory_use(
-                    contender, scenario.histories[0]
-                )
-        return found
+        return {
+            (name, scenario.label): self._memory_of(make, scenario)
+            for scenario in plan.scenarios
+            for name, make in _openers(stand.opener, scenario)
+        }
+
+    def _memory_of(self, make: Callable[[], Contender], scenario: Scenario) -> MemoryUse:
+        check_stopped(self._stopped)
+        self._say("measuring memory")
+        return memory_use(make, asked_of(scenario.histories[0]))
 
     def _mixed(self, stand: Stand, plan: Plan) -> list[dict[str, Any]]:
         histories = [h for s in plan.scenarios for h in s.histories]
@@ -214,12 +229,35 @@ class Benchmark:
         self._on_progress(State(min(self._done, self._total), self._total, words))
 
 
+def _parts(plan: Plan) -> int:
+    blocks = len(plan.scenarios) * (2 * plan.effort.blocks + 4)
+    slow = sum(s.messages > WINDOW for s in plan.scenarios) * _WHOLE_BLOCKS
+    return blocks + slow + 4
+
+
+def _replace(measurements: list[dict[str, Any]], by: Iterable[dict[str, Any]]) -> None:
+    """Puts rows in the places of those of the same layout, operation and scenario."""
+    places = {
+        (row["layout"], row["operation"], row["scenario"]): n for n, row in enumerate(measurements)
+    }
+    for row in by:
+        measurements[places[row["layout"], row["operation"], row["scenario"]]] = row
+
+
+def _openers(opener: Opener, scenario: Scenario) -> Iterator[tuple[str, Callable[[], Contender]]]:
+    yield LEGACY, opener.legacy
+    yield OPTIMIZED, opener.optimized
+    if scenario.messages > WINDOW:
+        yield LEGACY_WHOLE, functools.partial(opener.whole, scenario.messages)
+
+
 def conditions(plan: Plan, stand: Stand) -> dict[str, Any]:
     """Under what a result holds; only results with the same ones can be compared."""
+    model = stand.contenders[0].model
     return {
         "where": stand.session.where,
         "figures": _figures(stand.session),
-        "embedder": {"model": stand.model.model, "dimensions": stand.model.dimensions},
+        "embedder": {"model": model.model, "dimensions": model.dimensions},
         "rtt_ms": plan.rtt_ms,
         "embedding_ms": plan.embedding_ms,
         "dataset": plan.dataset,
@@ -243,7 +281,7 @@ def _figures_of(
     memory: Mapping[tuple[str, str], MemoryUse],
     profiles: Mapping[str, Profile],
 ) -> dict[str, Any]:
-    found = verdicts(measured, measurements, memory, profiles, USAGE, US_EAST_1)
+    found = Found(plan.scenarios, measurements, memory, profiles, USAGE, US_EAST_1)
     return {
         "measurements": measurements,
         "ratios": [row for one in measured for row in ratios(one, plan.seed)],
@@ -256,6 +294,6 @@ def _figures_of(
             {"layout": layout, "scenario": label, **dataclasses.asdict(use)}
             for (layout, label), use in memory.items()
         ],
-        "claims": [verdict.plain() for verdict in found],
+        "claims": [verdict.plain() for verdict in verdicts(found)],
         "profiles": {name: one.to_json() for name, one in profiles.items()},
     }

@@ -1,0 +1,157 @@
+"""A result against an earlier one: what got worse by more than noise.
+
+Times are compared as multiples of a reference measured beside them, so that a busy machine, or
+another one, does not pass for a change of the code. A time is worse where the whole 95% interval
+of its ratio lies beyond the tolerance; whoever looks worse is measured again, and counts only if
+it is worse both times. Counts hang on the seed alone, and are compared as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from core.benchmark.layouts.contenders import OPTIMIZED
+from core.benchmark.layouts.result import SCHEMA, row_of
+from core.benchmark.layouts.samples import ratio
+from core.errors import StorageError, UsageError
+
+TOLERANCE = 0.08
+_COUNT_TOLERANCE, _COUNT_SLACK = 0.05, 0.1
+_RECALL_SLACK = 0.02
+_COUNTS = ("requests", "rounds", "read_units", "write_units", "bytes", "embeddings")
+_SAME = ("embedder", "rtt_ms", "embedding_ms", "digest", "sizes", "histories")
+_LARGEST_FILE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A figure that is worse than before; `interval` of the ratio now/before, for times."""
+
+    operation: str
+    scenario: str
+    quantity: str
+    before: float
+    now: float
+    interval: tuple[float, float] | None = None
+
+    @property
+    def words(self) -> str:
+        """In a sentence."""
+        where = f"{self.operation.replace('_', ' ')} at {self.scenario} messages"
+        if self.interval is None:
+            return f"{where}: {self.quantity} {self.before:g} → {self.now:g}"
+        low, high = self.interval
+        more = self.now / self.before - 1
+        return (
+            f"{where}: {more:+.0%} time ({self.before:.2f} → {self.now:.2f} × the reference; "
+            f"95% between {low - 1:+.0%} and {high - 1:+.0%})"
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "operation": self.operation,
+            "scenario": self.scenario,
+            "quantity": self.quantity,
+            "before": self.before,
+            "now": self.now,
+            "interval": None if self.interval is None else list(self.interval),
+        }
+
+
+def load_result(path: Path) -> dict[str, Any]:
+    """A result that was saved.
+
+    Raises:
+        StorageError: it can't be read.
+        UsageError: it is no result of a benchmark.
+    """
+    try:
+        raw = path.open("rb").read(_LARGEST_FILE)
+    except OSError as error:
+        raise StorageError(
+            f"The result '{path}' can't be read: {error.strerror or error}.",
+            "Name a file that `ialctl benchmark --save` wrote.",
+            path=str(path),
+        ) from error
+    try:
+        loaded = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        loaded = None
+    if not isinstance(loaded, dict) or loaded.get("schema") != SCHEMA or not _has_rows(loaded):
+        raise UsageError(
+            f"'{path}' is no result of this version's `ialctl benchmark`.",
+            "Make one: `ialctl benchmark --save FILE`.",
+        )
+    return loaded
+
+
+def _has_rows(loaded: Mapping[str, Any]) -> bool:
+    rows, conditions = loaded.get("measurements"), loaded.get("conditions")
+    if not isinstance(rows, list) or not rows or not isinstance(conditions, dict):
+        return False
+    wanted = ("layout", "operation", "scenario", "relative", "recall", *_COUNTS)
+    return all(isinstance(r, dict) and all(name in r for name in wanted) for r in rows)
+
+
+def check_comparable(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses to compare what was measured under other conditions.
+
+    Args:
+        before: the conditions of the saved result.
+        now: those of this run.
+
+    Raises:
+        UsageError: they differ in something that figures hang on.
+    """
+    for name in _SAME:
+        if before.get(name) != now.get(name):
+            raise UsageError(
+                f"The saved result can't be compared with: its {name} is "
+                f"{_words(before.get(name))}, here it is {_words(now.get(name))}.",
+                "Run with the options that it was made with, or save a new one.",
+            )
+
+
+def _words(value: Any) -> str:
+    return orjson.dumps(value).decode()[:80]
+
+
+def losses(
+    before: Sequence[Mapping[str, Any]],
+    now: Sequence[Mapping[str, Any]],
+    *,
+    seed: int,
+    tolerance: float = TOLERANCE,
+) -> tuple[Loss, ...]:
+    """What of the optimized layout is worse now than before, row by row."""
+    found: list[Loss] = []
+    for row in now:
+        old = row_of(before, OPTIMIZED, row["operation"], row["scenario"])
+        if row["layout"] == OPTIMIZED and old is not None:
+            found += _lost(old, row, seed, tolerance)
+    return tuple(found)
+
+
+def _lost(
+    old: Mapping[str, Any], new: Mapping[str, Any], seed: int, tolerance: float
+) -> Iterator[Loss]:
+    about = (new["operation"], new["scenario"])
+    if old["relative"] and new["relative"]:
+        times = ratio(new["relative"], old["relative"], seed)
+        if times.low > 1 + tolerance:
+            then = sorted(old["relative"])[len(old["relative"]) // 2]
+            interval = (round(times.low, 4), round(times.high, 4))
+            yield Loss(*about, "time", then, round(then * times.value, 4), interval)
+    elif old["relative"]:
+        yield Loss(*about, "errors", 0, sum(new["errors"].values()))
+    for name in _COUNTS:
+        if new[name] > old[name] * (1 + _COUNT_TOLERANCE) + _COUNT_SLACK:
+            yield Loss(*about, name.replace("_", " "), old[name], new[name])
+    if old["recall"] is not None and (new["recall"] or 0) < old["recall"] - _RECALL_SLACK:
+        yield Loss(*about, "recall", old["recall"], new["recall"] or 0.0)
