@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +13,9 @@ from ialctl.command import command
 from ialctl.context import AppContext
 
 if TYPE_CHECKING:
-    from core.memory.importing.importer import ImportPlan, ImportResult
+    from core.memory.importing.importer import ImportPlan, ImportResult, Indexing
     from core.memory.importing.job import ImportJob
+    from core.memory.importing.legacy import Destination
 
 EXAMPLES = (
     "ialctl import chat.jsonl --user ada",
@@ -39,6 +42,12 @@ _Session = Annotated[
 _Sample = Annotated[
     str | None, typer.Option("--sample", help="LoCoMo: this sample only.", metavar="ID")
 ]
+_Layout = Annotated[
+    str,
+    typer.Option(
+        "--layout", help="Of which tables: optimized, or legacy (a migration brings them over)."
+    ),
+]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and check, store nothing.")]
 
 
@@ -55,6 +64,7 @@ def register(app: typer.Typer) -> None:
         on_error: _OnError = "skip",
         session: _Session = None,
         sample: _Sample = None,
+        layout: _Layout = "optimized",
         dry_run: _DryRun = False,
     ) -> None:
         """Put conversations from a file into the memory; run again, it goes on or changes nothing.
@@ -74,32 +84,29 @@ def register(app: typer.Typer) -> None:
             default_days=context.settings.expire_days,
             now_s=context.clock.time(),
             dry_run=dry_run,
+            layout=layout,
         )
         _show(context, job, _run(context, job))
 
 
 def _run(context: AppContext, job: ImportJob) -> ImportResult:
     import sys
-    from contextlib import nullcontext
 
     from core.memory.importing.formats import choose_format, read
     from core.memory.importing.source import open_source
-    from core.memory.parts import open_parts
     from ialctl.interrupts import stop_wish
     from ialctl.progress import ByteProgress
 
     with open_source(job.file, sys.stdin.buffer) as source, stop_wish() as wish:
         file_format = choose_format(job.file_format, source)
-        opened = (
-            nullcontext(None)
-            if job.plan.dry_run
-            else open_parts(context.settings, context.session, context.clock)
-        )
-        with opened as parts, ByteProgress(context, source.total_bytes) as progress:
+        with (
+            _opened(context, job) as (store, indexing),
+            ByteProgress(context, source.total_bytes) as progress,
+        ):
             importer = job.importer(
-                parts.store if parts else None,
+                store,
                 job.checkpoint(source, file_format, context.settings, _where(context, job.plan)),
-                parts.catching if parts else None,
+                indexing,
                 on_failure=lambda bad: context.output.warn(
                     f"{job.unit(file_format)} {bad.number}: {bad.reason}"
                 ),
@@ -108,6 +115,27 @@ def _run(context: AppContext, job: ImportJob) -> ImportResult:
                 clock=context.clock,
             )
             return importer.run(read(source, file_format, job.sample), job.plan)
+
+
+@contextmanager
+def _opened(
+    context: AppContext, job: ImportJob
+) -> Iterator[tuple[Destination | None, Indexing | None]]:
+    """Where the messages go, and what indexes them there; neither for a dry run."""
+    from core.aws.boto_table import open_table
+    from core.memory.importing.legacy import LegacyDestination
+    from core.memory.parts import open_parts
+    from core.memory.schema import legacy_history_schema
+
+    if job.plan.dry_run:
+        yield None, None
+    elif job.layout == "legacy":
+        schema = legacy_history_schema(context.settings.project)
+        with LegacyDestination(open_table(context.session, schema, context.clock)) as legacy:
+            yield legacy, None
+    else:
+        with open_parts(context.settings, context.session, context.clock) as parts:
+            yield parts.store, parts.catching
 
 
 def _where(context: AppContext, plan: ImportPlan) -> str:
@@ -151,7 +179,12 @@ def _summary(job: ImportJob, result: ImportResult) -> str:
         units = result.consumed
         lines.append(
             f"{units.write_units:.0f} write units ({units.index_write_units:.0f} of them for "
-            f"indexes), {units.requests} requests; {result.indexing.write_units:.0f} more for the "
-            f"index of the messages"
+            f"indexes), {units.requests} requests" + _of_index(job, result)
         )
     return "\n".join(lines)
+
+
+def _of_index(job: ImportJob, result: ImportResult) -> str:
+    if job.layout == "legacy":
+        return ""
+    return f"; {result.indexing.write_units:.0f} more for the index of the messages"

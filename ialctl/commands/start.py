@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from core.deploy.service import Options
     from core.deploy.values import Result
 
+LEGACY_PHASE = "conversation-memory"
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
+WithLegacy = Annotated[
+    bool,
+    typer.Option("--with-legacy", help="The legacy tables too; as `--with conversation-memory`."),
+]
 AllowReplace = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,6 +40,7 @@ def register(app: typer.Typer) -> None:
     def start(
         context: AppContext,
         wanted: With = None,
+        with_legacy: WithLegacy = False,
         parameter: Parameters = None,
         allow_replace: AllowReplace = None,
         dry_run: DryRun = False,
@@ -42,7 +48,8 @@ def register(app: typer.Typer) -> None:
         """Bring everything up: the local endpoint, all stacks, and the checks of what stands."""
         from ialctl.deploying import make_options, read_all_phases, result_data
 
-        options = make_options(wanted or (), parameter or (), allow_replace or ())
+        phases_too = (*(wanted or ()), *((LEGACY_PHASE,) if with_legacy else ()))
+        options = make_options(phases_too, parameter or (), allow_replace or ())
         phases = read_all_phases(context)
         if context.settings.uses_embedded_endpoint:
             from ialctl.endpoint import ensure_endpoint

@@ -12,9 +12,9 @@ from core.clock import SYSTEM_CLOCK, Clock
 from core.errors import InterruptedRunError, RecordError, UsageError
 from core.memory.importing.checkpoint import Checkpoint, Position
 from core.memory.importing.drafts import Defaults, MessageMaker
+from core.memory.importing.legacy import Destination
 from core.memory.importing.records import Bad, Draft
 from core.memory.model import Appended, Message
-from core.memory.store import ConversationStore
 
 BATCH_RECORDS = 400
 BATCH_CHARACTERS = 16 * 1024 * 1024
@@ -93,7 +93,7 @@ class Importer:
 
     def __init__(
         self,
-        store: ConversationStore | None,
+        store: Destination | None,
         checkpoint: Checkpoint | None = None,
         indexing: Indexing | None = None,
         *,

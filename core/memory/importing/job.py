@@ -10,27 +10,29 @@ from core.memory import keys
 from core.memory.importing.checkpoint import Checkpoint
 from core.memory.importing.drafts import Defaults
 from core.memory.importing.importer import Importer, ImportPlan, Indexing
+from core.memory.importing.legacy import Destination
 from core.memory.importing.source import Source
-from core.memory.store import ConversationStore
 from core.settings import Settings
 
 NEVER = "never"
+LAYOUTS = ("optimized", "legacy")
 MAX_DAYS = 36_500
 _DAY_S = 86_400
 
 
 @dataclass(frozen=True)
 class ImportJob:
-    """Which file, read how, and what to do with it."""
+    """Which file, read how, what to do with it, and the layout of the tables it goes to."""
 
     file: str
     file_format: str
     sample: str | None
     plan: ImportPlan
+    layout: str = "optimized"
 
     def importer(
         self,
-        store: ConversationStore | None,
+        store: Destination | None,
         checkpoint: Checkpoint | None,
         indexing: Indexing | None,
         **hooks: Any,
@@ -45,6 +47,7 @@ class ImportJob:
         if not source.resumable:
             return None
         defaults = self.plan.defaults
+        apart = () if self.layout == "optimized" else (self.layout,)
         return Checkpoint(
             settings.project_state_dir / "imports",
             source.fingerprint,
@@ -54,6 +57,7 @@ class ImportJob:
             settings.project,
             defaults.user_id,
             defaults.session_id or "",
+            *apart,
         )
 
     @staticmethod
@@ -74,6 +78,7 @@ def import_job(
     default_days: int,
     now_s: float,
     dry_run: bool,
+    layout: str = "optimized",
 ) -> ImportJob:
     """Checks what the user asked for.
 
@@ -85,10 +90,12 @@ def import_job(
         keys.check_session(session_id)
     if on_error not in ("skip", "stop"):
         raise UsageError(f"--on-error can't be '{on_error}'.", "Choose skip or stop.")
+    if layout not in LAYOUTS:
+        raise UsageError(f"--layout can't be '{layout}'.", f"Choose {' or '.join(LAYOUTS)}.")
     days = _days(expire_days, default_days)
     expires_at = None if days is None else int(now_s) + days * _DAY_S
     plan = ImportPlan(Defaults(user_id, session_id, expires_at), on_error == "stop", dry_run)
-    return ImportJob(file, file_format, sample, plan)
+    return ImportJob(file, file_format, sample, plan, layout)
 
 
 def _days(given: str | None, default_days: int) -> int | None:
