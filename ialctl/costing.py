@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ialctl.context import AppContext
 
 WIDTH = 80
+_HUGE = 1e7
 _NAME, _SUM = 38, 14
 _TERMS = {
     "on-demand": "on demand",
@@ -163,7 +164,9 @@ def _row(name: str, *cells: str) -> str:
 
 
 def _money(dollars: float) -> str:
-    """Cents, half a cent rounded up, as by hand."""
+    """Cents, half a cent rounded up, as by hand; beyond all measure only the size of it."""
+    if abs(dollars) >= _HUGE:
+        return f"{dollars:.3g}"
     exact = Decimal(repr(round(dollars, 9)))
     cents = exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
     return f"{abs(cents) if cents == 0 else cents:,}"
@@ -207,7 +210,13 @@ def _verdict(found: Estimate) -> str:
     holds = "holds" if claim.holds else "does not hold"
     how = f"{found.measured} measured, the other modelled" if found.measured else "modelled"
     came = f"{claim.modelled:.0%} lower" if claim.modelled >= 0 else f"{-claim.modelled:.0%} higher"
-    return _wrapped(f"61% lower cost (claimed): {holds}; it is {came} ({how}).")
+    told = [f"61% lower cost (claimed): {holds}; it is {came} ({how})."]
+    if found.also_standing:
+        told.append(
+            f"The other layout's tables stand too, at {_money(found.also_standing)} a month "
+            "(measured), in neither sum."
+        )
+    return "\n".join(map(_wrapped, told))
 
 
 def _scenarios(found: Estimate) -> str:

@@ -84,7 +84,7 @@ def _migrate(case: Case, legacy: Profile) -> Advice:
     standing = monthly(legacy, case.usage, case.prices, case.terms).total
     return Advice(
         "migrate",
-        "Leave the legacy layout: `ialctl migrate`",
+        "Leave the legacy layout (`ialctl migrate`)",
         standing - _bill(case).total,
         "contexts out of the whole history, not of the last 100 messages",
     )
@@ -128,8 +128,8 @@ def _shorter(case: Case) -> tuple[Advice, ...]:
     return (
         Advice(
             "history",
-            f"Keep {days / 2:g} days in the tables and the {days / 2:g} before in the archive: "
-            "`ialctl archive`",
+            f"Keep {days / 2:g} days in the tables, the {days / 2:g} before in the archive "
+            "(`ialctl archive`)",
             _bill(case).total - _bill(shorter).total - archived,
             "contexts no longer find what is archived; `ialctl import` brings it back",
         ),
@@ -172,6 +172,6 @@ def _vector_index(case: Case) -> tuple[Advice, ...]:
 def _free_tier(case: Case) -> tuple[Advice, ...]:
     if case.terms.free_tier:
         return ()
-    means = f"not taken off: {FREE_GIB:g} GB, 10 alarms, 3 dashboards of an account"
+    means = f"{FREE_GIB:g} GB, 10 alarms, 3 dashboards, where nothing else uses them up"
     saving = _saving(case, free_tier=True)
-    return (Advice("free-tier", "Count the free tier: --free-tier", saving, means),)
+    return (Advice("free-tier", "Count the account's free tier (--free-tier)", saving, means),)

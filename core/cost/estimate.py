@@ -14,7 +14,7 @@ from core.cost.model import Case, monthly
 from core.cost.price_table import ChosenPrices
 from core.cost.profile import LAYOUTS
 from core.cost.sources import Profiles
-from core.cost.standing import derived_usage, layout_of, standing_bill
+from core.cost.standing import also_standing, derived_usage, layout_of, standing_bill
 from core.cost.usage import BILLINGS, EMBEDDERS, Terms, Usage
 
 
@@ -39,7 +39,11 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What both layouts cost a month; `measured` names the layout whose bill is measured."""
+    """What both layouts cost a month; `measured` names the layout whose bill is measured.
+
+    `also_standing` is what the other layout's tables cost a month by the same measure, where they
+    stand too; it is in neither bill.
+    """
 
     usage: Usage
     terms: Terms
@@ -51,6 +55,7 @@ class Estimate:
     scenarios: tuple[Scenario, ...]
     advice: tuple[Advice, ...]
     measured: str | None = None
+    also_standing: float = 0.0
 
     @property
     def claim(self) -> Claim:
@@ -75,6 +80,7 @@ class Estimate:
             "labels": kinds,
             "legacy": self.legacy.plain(),
             "optimized": self.optimized.plain(),
+            "also_standing": round(self.also_standing, 6),
             "saved": round(self.legacy.total - self.optimized.total, 6),
             "claim": self.claim.plain(),
             "by_terms": self.by_terms,
@@ -120,9 +126,11 @@ def estimate_standing(
     usage = derived_usage(profile, uses, given)
     modelled = estimate(usage, terms, prices, profiles)
     bill = standing_bill(profile, uses, usage, prices.prices, terms)
+    other = also_standing(layout, uses, prices.prices)
+    found = dataclasses.replace(modelled, measured=layout, also_standing=other)
     if layout == "legacy":
-        return dataclasses.replace(modelled, legacy=bill, measured=layout)
-    return dataclasses.replace(modelled, optimized=bill, measured=layout)
+        return dataclasses.replace(found, legacy=bill)
+    return dataclasses.replace(found, optimized=bill)
 
 
 def _totals(

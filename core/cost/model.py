@@ -245,10 +245,12 @@ def _embeddings(case: Case) -> tuple[Line, ...]:
         why = "hashing is computed where the engine runs"
         return (Line("embeddings", "texts", 0.0, "million tokens", 0.0, why),)
     profile, usage = case.profile, case.usage
+    # Nobody embeds anew more messages than there are, and the question.
+    asked = min(profile.embeddings_per_context, usage.history + 1)
     made = (
         ("messages", usage.messages, profile.embeddings_per_message),
-        ("contexts", usage.contexts, profile.embeddings_per_context),
-        ("searches", usage.searches, profile.embeddings_per_context),
+        ("contexts", usage.contexts, asked),
+        ("searches", usage.searches, asked),
     )
     tokens, price = profile.tokens_per_message, case.prices.titan_million_tokens
     return tuple(

@@ -20,12 +20,13 @@ from typing import IO, Any
 import ijson
 import urllib3
 
+from core.clock import SYSTEM_CLOCK, Clock
 from core.cost.prices import US_EAST_1, Prices
 from core.errors import EndpointAnswerError, EndpointUnreachableError, StorageError, UsageError
 
 PRICE_LIST_URL = "https://pricing.us-east-1.amazonaws.com"
 MOST_BYTES = 64 * 1024 * 1024
-_CONNECT_S, _READ_S = 5.0, 20.0
+_CONNECT_S, _READ_S, _TOTAL_S = 5.0, 20.0, 120.0
 _PIECE = 256 * 1024
 _CURE = "Leave --refresh out: the prices at hand go on being used."
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
@@ -64,6 +65,8 @@ class PriceList:
     most_bytes: int = MOST_BYTES
     connect_s: float = _CONNECT_S
     read_s: float = _READ_S
+    total_s: float = _TOTAL_S
+    clock: Clock = SYSTEM_CLOCK
 
     def fetch(self, region: str, folder: Path) -> Prices:
         """The prices of a region; `folder` holds the file, without a name, while it is read.
@@ -98,7 +101,7 @@ class PriceList:
                         f"AWS's price list answers {answer.status} for {region}.",
                         f"Is that a region? {_CURE}",
                     )
-                self._copy(answer.stream(_PIECE), file)
+                self._copy(answer, file)
         except urllib3.exceptions.HTTPError as error:
             raise EndpointUnreachableError(
                 f"AWS's price list at {self.base_url} can't be reached: {_reason(error)}.",
@@ -118,13 +121,18 @@ class PriceList:
         proxy = get_environ_proxies(url).get(url.partition(":")[0])
         return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
-    def _copy(self, pieces: Iterator[bytes], out: IO[bytes]) -> None:
-        size = 0
-        for piece in pieces:
+    def _copy(self, answer: urllib3.BaseHTTPResponse, out: IO[bytes]) -> None:
+        # By what has come, however little: a server that drips is noticed, too.
+        until_s, size = self.clock.monotonic() + self.total_s, 0
+        while piece := answer.read1(_PIECE):
             size += len(piece)
             if size > self.most_bytes:
                 raise EndpointAnswerError(
                     f"AWS's price list is larger than {self.most_bytes:,} bytes.", _CURE
+                )
+            if self.clock.monotonic() > until_s:
+                raise EndpointUnreachableError(
+                    f"AWS's price list was not there after {self.total_s:g} seconds.", _CURE
                 )
             out.write(piece)
 

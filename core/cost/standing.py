@@ -46,6 +46,12 @@ def standing_bill(
     return Bill(profile.layout, (*(line for use in own for line in _lines(use, prices)), *rest))
 
 
+def also_standing(layout: str, uses: Sequence[PlaceUse], prices: Prices) -> float:
+    """Dollars a month for the tables of the layouts other than `layout`, which stand as well."""
+    others = [use for use in uses if use.place.layout != layout]
+    return sum(line.dollars for use in others for line in _lines(use, prices))
+
+
 def derived_usage(profile: Profile, uses: Sequence[PlaceUse], given: Usage) -> Usage:
     """The use that explains what was measured of `profile`'s layout.
 

@@ -6,13 +6,13 @@ A month is 730 hours, as in AWS's own calculator: 30 days and 10 hours.
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 
 from core.errors import UsageError
 
 HOURS_A_MONTH = 730.0
 DAYS_A_MONTH = HOURS_A_MONTH / 24
+_MOST = 1e12
 BILLINGS = ("on-demand", "provisioned", "standard-ia")
 EMBEDDERS = ("hashing", "titan")
 
@@ -121,7 +121,7 @@ class Terms:
         _one_of("embedder", self.embedder, EMBEDDERS)
         _at_least_0("exports_per_month", self.exports_per_month)
         _at_least_0("exports_kept", self.exports_kept)
-        if not (math.isfinite(self.peak_to_mean) and self.peak_to_mean >= 1):
+        if not 1 <= self.peak_to_mean <= _MOST:
             raise UsageError(
                 f"The peak is {self.peak_to_mean:g} times the mean.", "Name 1 or more."
             )
@@ -132,9 +132,9 @@ class Terms:
 
 
 def _at_least_0(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
+    if not 0 <= value <= _MOST:
         option = "--" + name.replace("_", "-")
-        raise UsageError(f"{option} is {value:g}.", "Name a number of 0 or more.")
+        raise UsageError(f"{option} is {value:g}.", f"Name a number from 0 to {_MOST:g}.")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

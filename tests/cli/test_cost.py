@@ -55,7 +55,7 @@ def round_figures(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("terms", ["on-demand", "provisioned", "standard-ia"])
-@pytest.mark.parametrize("users", ["1", "1000", "10000000"])
+@pytest.mark.parametrize("users", ["0", "1000", "10000000", "1e12"])
 def test_the_table_fits_80_columns(cli: Cli, terms: str, users: str) -> None:
     """With every line shown, and millions of dollars; the claim's fate in a line of its own."""
     answer = cli(
@@ -82,7 +82,7 @@ def test_json_has_every_figure_with_its_reason(cli: Cli, round_figures: Path) ->
     assert found["schema"] == "ialctl.cost/1"
     assert set(found) == {
         *("schema", "month_hours", "usage", "terms", "prices", "profiles", "labels", "legacy"),
-        *("optimized", "saved", "claim", "by_terms", "scenarios", "advice"),
+        *("optimized", "also_standing", "saved", "claim", "by_terms", "scenarios", "advice"),
     }
     assert found["labels"] == {"legacy": "modelled", "optimized": "modelled"}
     assert found["profiles"]["optimized"] == OPTIMIZED.to_json()

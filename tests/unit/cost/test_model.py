@@ -6,14 +6,17 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.cost.bill import COMPONENTS, Bill
 from core.cost.measured import LEGACY_INLINE, SHIPPED
 from core.cost.model import monthly
 from core.cost.prices import US_EAST_1
 from core.cost.profile import Profile
-from core.cost.usage import DAYS_A_MONTH, Terms, Usage
+from core.cost.usage import BILLINGS, DAYS_A_MONTH, Terms, Usage
 from core.errors import UsageError
+from core.memory.schema import embeddings_schema, history_schema
 from tests.unit.cost.examples import LEGACY, OPTIMIZED
 
 ROOT = Path(__file__).parents[3]
@@ -29,6 +32,7 @@ CAPACITY = Terms(
     exports_kept=3,
     free_tier=True,
 )
+GROWING = ("read", "write", "storage", "indexes", "backups", "embeddings")
 # Example, legacy and optimized: dollars by component, as the page has them worked by hand.
 BY_HAND = [
     (
@@ -151,6 +155,41 @@ def test_provisioned_pays_below_the_peak_that_the_page_names() -> None:
     assert _total(billing="provisioned", peak_to_mean=2.43) > _total()
 
 
+@given(st.floats(0, 1e9), st.floats(0, 1e4), st.floats(0, 4_000), st.sampled_from(BILLINGS))
+def test_a_bill_grows_with_the_users(
+    users: float, messages: float, days: float, billing: str
+) -> None:
+    """Twice the users are twice the bill, but for what is there once; nothing is negative."""
+    terms = Terms(billing=billing, embedder="titan")
+    once, twice = (
+        monthly(OPTIMIZED, Usage(n, messages, days), US_EAST_1, terms) for n in (users, 2 * users)
+    )
+    assert all(line.dollars >= 0 for line in once.lines)
+    grown = {(line.component, line.what): line.dollars for line in twice.lines}
+    for line in once.lines:
+        if line.component in GROWING and line.what != "least capacity":
+            assert grown[line.component, line.what] == pytest.approx(2 * line.dollars)
+
+
+def test_few_messages_are_not_embedded_more_often_than_there_are() -> None:
+    """A history of 9 is 10 texts for a legacy context, not 101."""
+    young = dataclasses.replace(LARGE, messages_per_day=3, history_days=3)
+    bill = monthly(LEGACY, young, US_EAST_1, Terms(embedder="titan"))
+    tokens = (young.contexts + young.searches) * 10 * 50
+    assert bill.of("embeddings") == pytest.approx(tokens / 1e6 * 0.02)
+
+
+def test_what_is_counted_is_what_is_deployed() -> None:
+    """Alarms and dashboards as in the phases; a unit for each table and index of the schema."""
+    deployed = "".join(path.read_text() for path in (ROOT / "phases").glob("60-*/*.yaml"))
+    assert Terms().alarms == deployed.count("Type: AWS::CloudWatch::Alarm")
+    assert Terms().dashboards == deployed.count("Type: AWS::CloudWatch::Dashboard")
+    tables = (history_schema("t"), embeddings_schema("t"))
+    least = _total(Usage(0, 0, 0), billing="provisioned") - _total(Usage(0, 0, 0))
+    places = sum(1 + len(table.indexes) for table in tables)
+    assert least == pytest.approx(places * 730 * (0.00013 + 0.00065))
+
+
 def test_streams_cost_nothing_while_nobody_reads_them() -> None:
     """The line stands there, with the reason and the price of a request."""
     bill: Bill = monthly(OPTIMIZED, STEADY, US_EAST_1, Terms())
@@ -172,6 +211,7 @@ def test_a_month_is_730_hours() -> None:
         ({"users": -1}, "--users is -1"),
         ({"messages_per_day": float("nan")}, "--messages-per-day is nan"),
         ({"history_days": float("inf")}, "--history-days is inf"),
+        ({"users": 1e13}, "--users is 1e[+]13"),
         ({"cold_share": 1.5}, "share of cold contexts is 1.5"),
     ],
 )

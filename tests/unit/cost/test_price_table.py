@@ -114,6 +114,24 @@ def test_a_list_that_never_ends_is_cut_off(tmp_path: Path) -> None:
         _table(tmp_path, url, most_bytes=1_000).refresh(IRELAND)
 
 
+class _Racing(FakeClock):
+    """A minute passes between two looks."""
+
+    def monotonic(self) -> float:
+        """A minute later than before."""
+        self.advance(60)
+        return super().monotonic()
+
+
+def test_a_list_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    """However steadily it drips."""
+    with (
+        price_server({IRELAND: offer("EU-")}) as url,
+        pytest.raises(EndpointUnreachableError, match="not there after 30 seconds"),
+    ):
+        _table(tmp_path, url, total_s=30.0, clock=_Racing()).refresh(IRELAND)
+
+
 def test_a_region_without_a_list_is_told(tmp_path: Path) -> None:
     """AWS answers 404 where there is no such region."""
     with price_server({}) as url, pytest.raises(EndpointAnswerError, match="404 for zz-east-9"):

@@ -120,6 +120,16 @@ def test_what_stands_is_measured_and_the_other_modelled(layout: str) -> None:
     assert found.plain()["labels"] == {layout: "measured", other: "modelled"}
     bill = found.legacy if layout == "legacy" else found.optimized
     assert any("CloudWatch" in line.why for line in bill.lines)
+    assert found.also_standing == 0
+
+
+def test_the_other_layouts_tables_are_told_too_where_they_stand() -> None:
+    """During a migration, and until its clean-up: what they cost is in neither bill."""
+    seen = [_use(HISTORY, write_units=10_000), _use(OLD, stored_bytes=4 * GIB)]
+    profiles = Profiles(LEGACY, OPTIMIZED, "round figures")
+    prices = ChosenPrices(US_EAST_1, "shipped", 0)
+    found = estimate_standing(seen, GIVEN, Terms(), prices, profiles)
+    assert found.also_standing == pytest.approx(1.0)
 
 
 class _Services:
