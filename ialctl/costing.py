@@ -17,6 +17,7 @@ from core.cost.offers import PriceList
 from core.cost.price_table import ChosenPrices, PriceTable
 from core.cost.sources import choose_profiles
 from core.cost.usage import BILLINGS, EMBEDDERS, Terms, Usage
+from core.cost.vector_index import DIMENSIONS
 from core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -234,6 +235,21 @@ def _by_terms(found: Estimate) -> str:
         rows.append(_row(_TERMS[billing], _money(sums["legacy"]), _money(sums["optimized"])))
     cheapest = min(BILLINGS, key=lambda billing: found.by_terms[billing]["optimized"])
     rows.append(f"Cheapest for the optimized layout: {_TERMS[cheapest]}.")
+    return "\n".join(rows)
+
+
+def _vectors(found: Estimate) -> str:
+    index = found.vector_index
+    rows = [
+        _row("SEARCH BY VECTOR ALONE (modelled)", "SEARCHES", "WRITES", "STORAGE"),
+        _row(
+            "packed segments (in the sums above)", _money(index.segment_searches), "", ""
+        ).rstrip(),
+        _row(
+            f"vector index, {DIMENSIONS} dimensions, beside",
+            *map(_money, (index.native_searches, index.native_writes, index.native_storage)),
+        ),
+    ]
     return "\n".join(rows)
 
 

@@ -16,6 +16,7 @@ from core.cost.profile import LAYOUTS
 from core.cost.sources import Profiles
 from core.cost.standing import also_standing, derived_usage, layout_of, standing_bill
 from core.cost.usage import BILLINGS, EMBEDDERS, Terms, Usage
+from core.cost.vector_index import VectorIndexCost, compare
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Estimate:
     optimized: Bill
     by_terms: Mapping[str, Mapping[str, float]]
     scenarios: tuple[Scenario, ...]
+    vector_index: VectorIndexCost
     advice: tuple[Advice, ...]
     measured: str | None = None
     also_standing: float = 0.0
@@ -85,6 +87,7 @@ class Estimate:
             "claim": self.claim.plain(),
             "by_terms": self.by_terms,
             "scenarios": [scenario.plain() for scenario in self.scenarios],
+            "vector_index": self.vector_index.plain(),
             "advice": [advice.plain() for advice in self.advice],
         }
 
@@ -105,6 +108,7 @@ def estimate(usage: Usage, terms: Terms, prices: ChosenPrices, profiles: Profile
             billing: _totals(usage, terms, prices, profiles, billing) for billing in BILLINGS
         },
         scenarios=tuple(_scenarios(usage, terms, prices, profiles)),
+        vector_index=compare(case),
         advice=advise(case, profiles.legacy),
     )
 

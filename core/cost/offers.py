@@ -138,10 +138,10 @@ class PriceList:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason of an error, without addresses of objects."""
+    """The innermost reason of an error, without the addresses of objects and connections."""
     reason = getattr(error, "reason", None)
-    told = reason if isinstance(reason, BaseException) else error
-    return re.sub(r"<[^>]*>:? ?", "", str(told)).rstrip(".") or type(told).__name__
+    told = str(reason if isinstance(reason, BaseException) else error)
+    return re.sub(r"<[^>]*>:? ?|\w+\(host=[^)]*\): ?", "", told).rstrip(".") or "no reason given"
 
 
 def parse(region: str, file: IO[bytes]) -> Prices:

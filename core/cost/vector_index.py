@@ -7,6 +7,7 @@ request). A search was seen to be metered at about 80 KB by a third party; AWS p
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from core.cost.model import MILLION, Case
@@ -36,10 +37,18 @@ class VectorIndexCost:
     native_storage: float
 
     @property
+    def native(self) -> float:
+        """All that the vector index takes."""
+        return self.native_searches + self.native_writes + self.native_storage
+
+    @property
     def saving(self) -> float:
         """What is saved by searching the vector index; below 0 it costs more."""
-        added = self.native_searches + self.native_writes + self.native_storage
-        return self.segment_searches - added
+        return self.segment_searches - self.native
+
+    def plain(self) -> dict[str, float]:
+        """As plain data, for JSON."""
+        return {name: round(value, 6) for name, value in dataclasses.asdict(self).items()}
 
 
 def compare(case: Case, dimensions: int = DIMENSIONS) -> VectorIndexCost:

@@ -82,7 +82,16 @@ def test_json_has_every_figure_with_its_reason(cli: Cli, round_figures: Path) ->
     assert found["schema"] == "ialctl.cost/1"
     assert set(found) == {
         *("schema", "month_hours", "usage", "terms", "prices", "profiles", "labels", "legacy"),
-        *("optimized", "also_standing", "saved", "claim", "by_terms", "scenarios", "advice"),
+        *(
+            "optimized",
+            "also_standing",
+            "saved",
+            "claim",
+            "by_terms",
+            "scenarios",
+            "vector_index",
+            "advice",
+        ),
     }
     assert found["labels"] == {"legacy": "modelled", "optimized": "modelled"}
     assert found["profiles"]["optimized"] == OPTIMIZED.to_json()

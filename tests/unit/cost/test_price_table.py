@@ -144,6 +144,7 @@ def test_an_unreachable_list_is_one_sentence(tmp_path: Path) -> None:
         _table(tmp_path).refresh(IRELAND)
     assert raised.value.exit_code == 4
     assert "0x" not in raised.value.what
+    assert "host=" not in raised.value.what
     assert raised.value.what.endswith(".")
 
 
