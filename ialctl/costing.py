@@ -114,6 +114,7 @@ def table(found: Estimate, *, lines: bool) -> str:
         _verdict(found),
         _scenarios(found),
         _by_terms(found),
+        _vectors(found),
         _advice(found),
     ]
     if lines:

@@ -66,6 +66,15 @@ def test_the_table_fits_80_columns(cli: Cli, terms: str, users: str) -> None:
     assert max(map(len, answer.out.splitlines())) <= 80
     (verdict,) = re.findall(r"^61% lower cost \(claimed\): (holds|does not hold)", answer.out, re.M)
     assert verdict
+    for block in (
+        "COMPONENT",
+        "LEGACY\n",
+        "THE SAME USE",
+        "TERMS",
+        "SEARCH BY VECTOR",
+        "What else",
+    ):
+        assert f"\n\n{block}" in answer.out
     assert answer.err == ""
 
 
