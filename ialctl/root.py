@@ -8,6 +8,7 @@ from ialctl.command import add_common_options
 from ialctl.commands import (
     archive,
     backup,
+    benchmark,
     config,
     context_,
     cost,
@@ -44,7 +45,19 @@ def build_app() -> typer.Typer:
     )
     add_common_options(app, HELP)
     modules = (
-        *(archive, backup, config, context_, cost, destroy, drift, eval_, export, forget),
+        *(
+            archive,
+            backup,
+            benchmark,
+            config,
+            context_,
+            cost,
+            destroy,
+            drift,
+            eval_,
+            export,
+            forget,
+        ),
         *(import_, index),
         *(migrate, plan, reindex, restore, start, status, stop, validate, docs, scripts_),
     )

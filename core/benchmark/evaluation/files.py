@@ -30,8 +30,16 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     Raises:
         StorageError: it can't be written.
     """
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda aside: _write_text(aside, text))
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    write_whole(path, lambda aside: _write(aside, text))
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -54,5 +62,5 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _write_text(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")

@@ -24,8 +24,8 @@ CLAIMS = (
     Claim("search, time", -0.95, "search", "p50_ms", "ms"),
     Claim("context, read units", -0.80, "context_warm", "read_units", "RCU"),
     Claim("context, memory", -0.85, "memory", "peak_bytes", "bytes"),
-    Claim("cost a month, no model", -0.61, "cost", "hashing", "$"),
-    Claim("cost a month, Titan V2", -0.61, "cost", "titan", "$"),
+    Claim("cost, no model", -0.61, "cost", "hashing", "$"),
+    Claim("cost, Titan V2", -0.61, "cost", "titan", "$"),
 )
 
 

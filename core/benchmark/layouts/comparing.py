@@ -55,6 +55,7 @@ class Loss:
     def plain(self) -> dict[str, Any]:
         """As plain data."""
         return {
+            "words": self.words,
             "operation": self.operation,
             "scenario": self.scenario,
             "quantity": self.quantity,

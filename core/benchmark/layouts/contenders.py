@@ -248,6 +248,10 @@ class OptimizedContender:
         """A new engine, which knows no user yet."""
         return OptimizedContender(self._home, self._positions)
 
+    def moved(self, home: Home) -> OptimizedContender:
+        """A new engine over the same tables that lives otherwise: with a Redis, say."""
+        return OptimizedContender(home, self._positions)
+
     def append(self, user_id: str, session_id: str, role: str, text: str) -> Outcome:
         """Stores and indexes."""
         saved = self._engine.memory.save_conversation_optimized(user_id, session_id, [(role, text)])

@@ -32,6 +32,9 @@ class Faults:
         return bool(self.throttled or self.slow)
 
 
+NO_FAULTS = Faults()
+
+
 @dataclass(frozen=True)
 class Waited:
     """What the requests of an operation came to: how many tries, and seconds with one in flight.
@@ -47,13 +50,13 @@ class Exchanges:
     """Stands around the exchanges of a session's client. Thread-safe."""
 
     def __init__(
-        self, clock: Clock, rng: Random, delay_s: float = 0.0, faults: Faults | None = None
+        self, clock: Clock, rng: Random, delay_s: float = 0.0, faults: Faults = NO_FAULTS
     ) -> None:
         """`delay_s` is waited before each request, as a network would make one wait."""
         self._clock = clock
         self._rng = rng
         self._delay_s = delay_s
-        self.faults = faults or Faults()
+        self.faults = faults
         self._lock = threading.Lock()
         self._spans: list[tuple[float, float]] = []
 

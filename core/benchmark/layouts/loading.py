@@ -25,7 +25,7 @@ from core.errors import IalError
 
 MIX = (("context_warm", 50), ("append", 30), ("recent", 10), ("search", 10))
 """Of a hundred calls so many of each: a turn of a conversation reads, answers and is stored."""
-OPEN_WORKERS = 48
+CLOSED_WORKERS, OPEN_WORKERS = 8, 48
 _STEADY = 0.95
 _BISECTIONS = 3
 _MOST_RATE = 100_000.0
@@ -92,7 +92,7 @@ class Loader:
         self._seed = seed
         self._stopped = stopped
 
-    def closed(self, contender: Contender, seconds: float, workers: int) -> Step:
+    def closed(self, contender: Contender, seconds: float, workers: int = CLOSED_WORKERS) -> Step:
         """`workers` threads, each of which calls again once it is answered."""
         begin = self._clock.monotonic()
         calls, lock = self._calls(contender), threading.Lock()
@@ -130,26 +130,38 @@ class Loader:
         return self._worked(name or f"{rate:g}/s", rate, work, OPEN_WORKERS, begin)
 
     def ramp(
-        self, contender: Contender, rate: float, seconds: float, limit_ms: float
+        self,
+        contender: Contender,
+        rate: float,
+        seconds: float,
+        limit_ms: float,
+        on_step: Callable[[float], None] = lambda _: None,
     ) -> tuple[list[Step], float | None]:
         """Doubles the rate until p99 passes `limit_ms` or calls pile up, then closes in.
+
+        `on_step` is told each rate that is tried.
 
         Returns:
             Every step, and the highest rate that held (None: not even the first).
         """
         steps: list[Step] = []
+
+        def holds(rate: float) -> bool:
+            # A machine has hiccups: a rate is too high only if it is so twice.
+            for _ in range(2):
+                on_step(rate)
+                steps.append(self.open(contender, rate, seconds))
+                if _holds(steps[-1], limit_ms):
+                    return True
+            return False
+
         held: float | None = None
-        over: float | None = None
-        while over is None and rate < _MOST_RATE:
-            steps.append(self.open(contender, rate, seconds))
-            if not _holds(steps[-1], limit_ms):
-                over = rate
-                break
+        while rate < _MOST_RATE and holds(rate):
             held, rate = rate, rate * 2
-        for _ in range(_BISECTIONS if held is not None and over is not None else 0):
-            middle = round(((held or 0) + (over or 0)) / 2, 1)
-            steps.append(self.open(contender, middle, seconds))
-            if _holds(steps[-1], limit_ms):
+        over = rate
+        for _ in range(_BISECTIONS if held is not None else 0):
+            middle = round(((held or 0) + over) / 2, 1)
+            if holds(middle):
                 held = middle
             else:
                 over = middle

@@ -13,7 +13,7 @@ from core.benchmark.layouts.contenders import (
     LegacyContender,
     OptimizedContender,
 )
-from core.benchmark.layouts.exchanges import Exchanges, Faults
+from core.benchmark.layouts.exchanges import Exchanges
 from core.clock import SYSTEM_CLOCK, Clock, Random
 from core.llm.choosing import open_embedder
 from core.memory.parts import Options
@@ -68,10 +68,10 @@ class Opener:
         """The optimized engine."""
         return OptimizedContender(self.home())
 
-    def home(self, faults: Faults | None = None) -> Home:
+    def home(self) -> Home:
         """What a contender lives on: a client and a model of its own."""
         rng = Random(self.seed)
-        exchanges = Exchanges(self.clock, rng, self.rtt_ms / 1000, faults)
+        exchanges = Exchanges(self.clock, rng, self.rtt_ms / 1000)
         session = self.target.session(self.clock, exchanges)
         embedder = open_embedder(self.target.settings, session, self.clock).inner
         model = CountingEmbedder(embedder, self.clock, self.embedding_ms / 1000)

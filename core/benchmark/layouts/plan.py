@@ -61,7 +61,8 @@ class Plan:
     """What is measured, under which conditions.
 
     `rtt_ms` is waited before each request, `embedding_ms` at each call of the model. `tolerance`
-    is the share by which a time may grow against a saved result's.
+    is the share by which a time may grow against a saved result's. `peers` are other libraries,
+    measured beside it.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -72,3 +73,4 @@ class Plan:
     dataset: str | None = None
     digest: str | None = None
     tolerance: float = 0.08
+    peers: bool = False

@@ -13,6 +13,7 @@ from core import __version__
 from core.aws.capacity import TableSchema
 from core.aws.session import AwsSession
 from core.benchmark.layouts import machine
+from core.benchmark.layouts.answer import answer
 from core.benchmark.layouts.comparing import Loss, check_comparable, losses
 from core.benchmark.layouts.contenders import (
     LEGACY,
@@ -39,7 +40,14 @@ from core.memory.context_engine import WINDOW
 
 _PREFIX_CHARS = 20
 _RANDOM_CHARS = 8
-_WHOLE_BLOCKS = 3
+_WHOLE_BLOCKS, _MEMORY_PARTS = 3, 3
+_NOTHING: Mapping[str, Any] = {
+    **dict.fromkeys(("measurements", "ratios", "hit_rates", "memory", "claims"), ()),
+    **dict.fromkeys(("mixed", "load", "peers"), ()),
+    "profiles": {},
+    "losses": None,
+}
+"""The parts of a result that a run may leave out."""
 _WHOLE_OPERATIONS = ("context_warm", "search")
 USAGE = Usage(users=1000, messages_per_day=20, history_days=90)
 """For the cost that stands in the report; `ialctl cost` takes others."""
@@ -92,7 +100,16 @@ class Benchmark:
             LockHeldError: another benchmark runs here.
             UsageError: `base` was measured under other conditions.
         """
-        self._total = _parts(plan)
+        self.expect(_parts(plan))
+        return self.around(plan, lambda stand: self._compared(stand, plan, base), base)
+
+    def around(
+        self,
+        plan: Plan,
+        measure: Callable[[Stand], dict[str, Any]],
+        base: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """A result whose tables stand, filled, while `measure` makes the rest of it; as `run`."""
         begin, started = self._clock.monotonic(), iso(round(self._clock.time()))
         with self.standing(plan) as stand:
             about = conditions(plan, stand)
@@ -100,19 +117,8 @@ class Benchmark:
                 check_comparable(base["conditions"], about)
             for scenario in plan.scenarios:
                 self._load(stand, scenario)
-            measured = [self._measured(stand, plan, s) for s in plan.scenarios]
-            whole = [self._whole(stand, plan, s) for s in plan.scenarios if s.messages > WINDOW]
-            measurements = [row for found in (*measured, *whole) for row in rows(found)]
-            lost = self._lost(stand, plan, base, measurements)
-            memory = self._memory(stand, plan)
-            mixed = self._mixed(stand, plan)
-            tables = [stored(stand.session, schema) for schema in stand.schemas]
-        source = f"ialctl benchmark, {started[:10]}, {_figures(stand.session)}"
-        profiles = {
-            LEGACY: profile(LEGACY, source, measured, measurements, tables[:1]),
-            OPTIMIZED: profile(OPTIMIZED, source, measured, measurements, tables[1:]),
-        }
-        return {
+            parts = {**_NOTHING, **measure(stand)}
+        result = {
             "schema": SCHEMA,
             "run": {
                 "id": self._ids()[:_RANDOM_CHARS],
@@ -123,6 +129,25 @@ class Benchmark:
             },
             "conditions": about,
             "machine": machine.describe(),
+            **parts,
+        }
+        return {**result, "answer": list(answer(result))}
+
+    def _compared(self, stand: Stand, plan: Plan, base: Mapping[str, Any] | None) -> dict[str, Any]:
+        measured = [self._measured(stand, plan, s) for s in plan.scenarios]
+        whole = [self._whole(stand, plan, s) for s in plan.scenarios if s.messages > WINDOW]
+        measurements = [row for found in (*measured, *whole) for row in rows(found)]
+        lost = self._lost(stand, plan, base, measurements)
+        memory = self._memory(stand, plan)
+        mixed = self._mixed(stand, plan)
+        tables = [stored(stand.session, schema) for schema in stand.schemas]
+        day = iso(self._clock.time())[:10]
+        source = f"ialctl benchmark, {day}, {_figures(stand.session)}"
+        profiles = {
+            LEGACY: profile(LEGACY, source, measured, measurements, tables[:1]),
+            OPTIMIZED: profile(OPTIMIZED, source, measured, measurements, tables[1:]),
+        }
+        return {
             **_figures_of(plan, measured, measurements, memory, profiles),
             "mixed": mixed,
             "losses": None if base is None else [loss.plain() for loss in lost],
@@ -143,7 +168,7 @@ class Benchmark:
                     contender.close()
 
     def _load(self, stand: Stand, scenario: Scenario) -> None:
-        self._say(f"filling both layouts ({scenario.label} messages)", 2)
+        self.say(f"filling both layouts ({scenario.label} messages)", 2)
         for history in scenario.histories:
             for contender in stand.contenders:
                 check_stopped(self._stopped)
@@ -176,7 +201,7 @@ class Benchmark:
             self._clock,
             Random(plan.seed),
             stopped=self._stopped,
-            on_block=lambda: self._say(f"measuring {words}"),
+            on_block=lambda: self.say(f"measuring {words}"),
         )
 
     def _lost(
@@ -211,7 +236,7 @@ class Benchmark:
 
     def _memory_of(self, make: Callable[[], Contender], scenario: Scenario) -> MemoryUse:
         check_stopped(self._stopped)
-        self._say("measuring memory")
+        self.say("measuring memory", _MEMORY_PARTS)
         return memory_use(make, asked_of(scenario.histories[0]))
 
     def _mixed(self, stand: Stand, plan: Plan) -> list[dict[str, Any]]:
@@ -219,20 +244,26 @@ class Benchmark:
         loader = Loader(histories, self._clock, plan.seed, stopped=self._stopped)
         found = []
         for contender in stand.contenders:
-            self._say("mixed load", 2)
+            self.say("mixed load")
             step = loader.closed(contender, plan.effort.mixed_s, plan.effort.workers)
             found.append({"layout": contender.name, "workers": plan.effort.workers, **step.plain()})
         return found
 
-    def _say(self, words: str, parts: int = 1) -> None:
+    def expect(self, parts: int) -> None:
+        """Says how much is to be done in all."""
+        self._total = parts
+
+    def say(self, words: str, parts: int = 1) -> None:
+        """Tells what it does now; `parts` more are done."""
         self._done += parts
         self._on_progress(State(min(self._done, self._total), self._total, words))
 
 
 def _parts(plan: Plan) -> int:
-    blocks = len(plan.scenarios) * (2 * plan.effort.blocks + 4)
-    slow = sum(s.messages > WINDOW for s in plan.scenarios) * _WHOLE_BLOCKS
-    return blocks + slow + 4
+    """How often a comparison says what it does, weighted as `say` is told."""
+    searched_whole = sum(s.messages > WINDOW for s in plan.scenarios)
+    each = 2 + 2 * plan.effort.blocks + 2 * _MEMORY_PARTS
+    return len(plan.scenarios) * each + searched_whole * (_WHOLE_BLOCKS * 2 + _MEMORY_PARTS) + 2
 
 
 def _replace(measurements: list[dict[str, Any]], by: Iterable[dict[str, Any]]) -> None:
@@ -271,7 +302,7 @@ def conditions(plan: Plan, stand: Stand) -> dict[str, Any]:
 def _figures(session: AwsSession) -> str:
     if session.endpoint_url is None:
         return "units as AWS reported them"
-    return "units by DynamoDB's capacity rules, not billed by anybody"
+    return "units by DynamoDB's capacity rules, billed by nobody"
 
 
 def _figures_of(
