@@ -22,7 +22,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import msgspec
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from core.aws.table import Table
+from core.errors import NotFoundError
 from core.memory.legacy_items import iso_text, to_item
 from core.memory.model import Appended, Message
 from core.memory.workers import Workers
@@ -63,9 +64,14 @@ class LegacyDestination:
 
         Raises:
             UsageError: something about it is no text, or too large for an item.
+            NotFoundError: the legacy tables are not deployed.
         """
         item: dict[str, Any] = to_item(dataclasses.replace(message, message_id=place(message)))
-        written = self._table.put_new(item)
+        try:
+            written = self._table.put_new(item)
+        except NotFoundError as error:
+            error.cure = "Deploy it: `ialctl start --with-legacy`."
+            raise
         return Appended(message, written.new, written.consumed)
 
     def contains(self, message: Message) -> bool:
