@@ -47,12 +47,12 @@ def register(app: typer.Typer) -> None:
 
 def names() -> list[str]:
     """The scripts that are there, as they are."""
-    import importlib.util
+    import importlib
     import pkgutil
 
-    package = importlib.util.find_spec("scripts")
-    folders = package.submodule_search_locations if package else None
-    return sorted(one.name for one in pkgutil.iter_modules(folders or ()) if not one.ispkg)
+    # By name: the command line and the scripts are layers that don't know each other.
+    folders = importlib.import_module("scripts").__path__
+    return sorted(one.name for one in pkgutil.iter_modules(folders) if not one.ispkg)
 
 
 def call(name: str, arguments: Any) -> int:
@@ -83,11 +83,7 @@ def call(name: str, arguments: Any) -> int:
 
 
 def _does(name: str) -> str:
-    import importlib.util
+    import importlib
 
-    specification = importlib.util.find_spec(f"scripts.{name}")
-    loader: Any = specification.loader if specification else None
-    code = loader.get_code(f"scripts.{name}")
-    # A module's docstring is its code's first constant: nothing of it need be run.
-    told = code.co_consts[0] if code and code.co_consts else ""
-    return told.strip().splitlines()[0] if isinstance(told, str) and told.strip() else ""
+    told = (importlib.import_module(f"scripts.{name}").__doc__ or "").strip()
+    return told.splitlines()[0] if told else ""
