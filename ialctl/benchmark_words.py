@@ -55,6 +55,8 @@ def shown(result: Mapping[str, Any]) -> RenderableType:
             *_notes(result),
         ]
         parts += [Text(), _claims(result)]
+    if result["peers"]:
+        parts += [Text(), _peers(result)]
     parts += [part for tested in result["load"] for part in (Text(), _load(tested))]
     return Group(*parts)
 
@@ -168,6 +170,29 @@ def _claims(result: Mapping[str, Any]) -> Table:
             _change(other["change"]) if other else "",
             _holds(other) if other else "",
         )
+    return table
+
+
+def _peers(result: Mapping[str, Any]) -> Table:
+    """Other libraries beside ours, at the largest history."""
+    last = max(row["messages"] for row in result["peers"])
+    title = f"Peers, with {last:,} messages (measured; means a call)"
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    for name in ("", "", "requests", "read units", "write units", "KiB", "p50 ms"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    ours = (r for r in result["measurements"] if r["layout"] in (LEGACY, OPTIMIZED))
+    rows = [row for row in (*ours, *result["peers"]) if row["messages"] == last]
+    for operation in ("append", "recent"):
+        for row in (row for row in rows if row["operation"] == operation):
+            table.add_row(
+                operation,
+                plain(row["layout"]),
+                f"{row['requests']:,.1f}",
+                f"{row['read_units']:,.1f}",
+                f"{row['write_units']:,.1f}",
+                f"{row['bytes'] / 1024:,.1f}",
+                _short(row["latency_ms"]["p50"]) if row["latency_ms"] else "–",
+            )
     return table
 
 

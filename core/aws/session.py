@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
@@ -210,6 +211,10 @@ class AwsSession:
     @property
     def _cure(self) -> str | None:
         return _EMBEDDED_CURE if self._settings.uses_embedded_endpoint else None
+
+    def boto3_session(self) -> boto3.Session:
+        """A boto3 session of this target, for libraries that make their own clients."""
+        return boto3.Session(botocore_session=self._botocore(), region_name=self.region)
 
     def _botocore(self) -> botocore.session.Session:
         session = botocore.session.Session(profile=self._settings.profile)

@@ -14,7 +14,8 @@ from core.benchmark.layouts.comparing import load_result
 from core.benchmark.layouts.exchanges import NO_FAULTS
 from core.benchmark.layouts.load_test import LoadPlan, LoadTest
 from core.benchmark.layouts.opening import Target
-from core.benchmark.layouts.plan import SIZES, Effort, Plan, Scenario
+from core.benchmark.layouts.peers import check_peers
+from core.benchmark.layouts.plan import PEER_SIZES, SIZES, Effort, Plan, Scenario
 from core.benchmark.layouts.running import Benchmark, State
 from core.benchmark.layouts.scenarios import file_scenario, made_scenarios, many_users
 from core.clock import Clock, Ids
@@ -102,7 +103,8 @@ def job(wanted: Wanted, settings: Settings, stdin: IO[bytes], clock: Clock) -> J
     elif wanted.is_load:
         plan = dataclasses.replace(plan, scenarios=(_users(wanted, clock),))
     else:
-        made = made_scenarios(wanted.sizes or SIZES, wanted.seed, clock)
+        sizes = wanted.sizes or (PEER_SIZES if wanted.peers else SIZES)
+        made = made_scenarios(sizes, wanted.seed, clock)
         plan = dataclasses.replace(plan, scenarios=made)
     chosen = settings_for(settings, wanted.embedder)
     load = _load(wanted, settings) if wanted.is_load else None
@@ -156,6 +158,17 @@ def run_job(
 
 
 def _check(wanted: Wanted) -> None:
+    _check_files(wanted)
+    _check_together(wanted)
+    if wanted.peers:
+        check_peers()
+    if min(wanted.rtt_ms, wanted.embedding_ms, wanted.tolerance) < 0:
+        raise UsageError("A delay or a tolerance is below 0.", "Give 0 or more.")
+    if wanted.duration_s <= 0 or wanted.limit_ms <= 0 or (wanted.rate or 1) <= 0:
+        raise UsageError("A rate, a duration or a limit is not above 0.", "Give numbers above 0.")
+
+
+def _check_files(wanted: Wanted) -> None:
     for path, option in (
         (wanted.save, "--save"),
         (wanted.report, "--report"),
@@ -173,21 +186,21 @@ def _check(wanted: Wanted) -> None:
             "it is measured by.",
             "Save to another file.",
         )
-    if min(wanted.rtt_ms, wanted.embedding_ms, wanted.tolerance) < 0:
-        raise UsageError("A delay or a tolerance is below 0.", "Give 0 or more.")
-    if wanted.dataset is not None and wanted.sizes:
+
+
+def _check_together(wanted: Wanted) -> None:
+    if wanted.dataset is not None and (wanted.sizes or wanted.is_load):
         raise UsageError(
-            "--dataset brings its own histories, --messages makes some.", "Leave one of them out."
+            "--dataset brings its own histories, other options make some.",
+            "Leave --dataset out, or --messages and the options of load.",
         )
-    if wanted.is_load and wanted.compare is not None:
+    if wanted.is_load and (wanted.compare is not None or wanted.peers):
         raise UsageError(
-            "Results under load are not compared: what they show hangs on the machine.",
-            "Leave --compare out, or --users, --rate and --ramp.",
+            "Load is put on both layouts alone, and its results hang on the machine.",
+            "Leave --compare and --peers out, or --users, --rate and --ramp.",
         )
     if wanted.faults and not wanted.is_load:
         raise UsageError("--fault needs load to disturb.", "Add --rate 20, or --users 100.")
-    if wanted.duration_s <= 0 or wanted.limit_ms <= 0 or (wanted.rate or 1) <= 0:
-        raise UsageError("A rate, a duration or a limit is not above 0.", "Give numbers above 0.")
 
 
 def _users(wanted: Wanted, clock: Clock) -> Scenario:

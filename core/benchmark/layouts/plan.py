@@ -9,6 +9,8 @@ from core.errors import UsageError
 
 OPERATIONS = ("append", "recent", "session", "context_cold", "context_warm", "search")
 SIZES = (100, 1_000, 10_000)
+PEER_SIZES = (100, 629)
+"""Some peers keep a history in one item, which holds no more."""
 MOST_MESSAGES = 200_000
 
 

@@ -27,6 +27,7 @@ from core.benchmark.layouts.loading import Loader
 from core.benchmark.layouts.measuring import Measured, Measurer, Reference, check_stopped
 from core.benchmark.layouts.memory_use import MemoryUse, asked_of, memory_use
 from core.benchmark.layouts.opening import Opener, Target
+from core.benchmark.layouts.peers import peer_rows, peer_schemas
 from core.benchmark.layouts.plan import Plan, Scenario
 from core.benchmark.layouts.profiles import profile
 from core.benchmark.layouts.result import SCHEMA, Found, ratios, rows, verdicts
@@ -41,6 +42,8 @@ from core.memory.context_engine import WINDOW
 _PREFIX_CHARS = 20
 _RANDOM_CHARS = 8
 _WHOLE_BLOCKS, _MEMORY_PARTS = 3, 3
+_OURS = 3
+"""Tables of both layouts; those of peers come after."""
 _NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(("measurements", "ratios", "hit_rates", "memory", "claims"), ()),
     **dict.fromkeys(("mixed", "load", "peers"), ()),
@@ -138,9 +141,10 @@ class Benchmark:
         whole = [self._whole(stand, plan, s) for s in plan.scenarios if s.messages > WINDOW]
         measurements = [row for found in (*measured, *whole) for row in rows(found)]
         lost = self._lost(stand, plan, base, measurements)
+        peers = list(self._peers(stand, plan))
         memory = self._memory(stand, plan)
         mixed = self._mixed(stand, plan)
-        tables = [stored(stand.session, schema) for schema in stand.schemas]
+        tables = [stored(stand.session, schema) for schema in stand.schemas[:_OURS]]
         day = iso(self._clock.time())[:10]
         source = f"ialctl benchmark, {day}, {_figures(stand.session)}"
         profiles = {
@@ -149,6 +153,7 @@ class Benchmark:
         }
         return {
             **_figures_of(plan, measured, measurements, memory, profiles),
+            "peers": peers,
             "mixed": mixed,
             "losses": None if base is None else [loss.plain() for loss in lost],
         }
@@ -159,7 +164,9 @@ class Benchmark:
         prefix = f"{self._target.project[:_PREFIX_CHARS]}-bench-{self._ids()[:_RANDOM_CHARS]}"
         opener = Opener(self._target, prefix, plan.seed, plan.rtt_ms, plan.embedding_ms)
         session = self._target.session(self._clock)
-        with own_tables(session, self._target.folder, prefix, self._clock) as schemas:
+        others = peer_schemas(prefix) if plan.peers else ()
+        made = own_tables(session, self._target.folder, prefix, self._clock, others)
+        with made as schemas:
             contenders = (opener.legacy(), opener.optimized())
             try:
                 yield Stand(opener, session, schemas, contenders)
@@ -238,6 +245,18 @@ class Benchmark:
         check_stopped(self._stopped)
         self.say("measuring memory", _MEMORY_PARTS)
         return memory_use(make, asked_of(scenario.histories[0]))
+
+    def _peers(self, stand: Stand, plan: Plan) -> Iterator[dict[str, Any]]:
+        for scenario in plan.scenarios if plan.peers else ():
+            self.say(f"measuring peers at {scenario.label} messages", 0)
+            yield from peer_rows(
+                stand.session,
+                stand.opener.prefix,
+                scenario,
+                plan.effort,
+                self._clock,
+                lambda: check_stopped(self._stopped),
+            )
 
     def _mixed(self, stand: Stand, plan: Plan) -> list[dict[str, Any]]:
         histories = [h for s in plan.scenarios for h in s.histories]

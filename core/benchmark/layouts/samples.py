@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from ddsketch import DDSketch
 
 from core.benchmark.evaluation.dataset import Question
 from core.benchmark.evaluation.measures import mean, recall
-from core.benchmark.layouts.contenders import FOUND, Contender, Outcome
+from core.benchmark.layouts.contenders import FOUND, Outcome
+from core.benchmark.layouts.exchanges import Waited
 from core.clock import Clock, Random
 from core.errors import IalError
 
@@ -43,8 +44,34 @@ class Sample:
     error: str | None = None
 
 
+class Counted(Protocol):
+    """What counts texts that were embedded, and calls of a model."""
+
+    texts: int
+    calls: int
+
+
+class Exchanged(Protocol):
+    """What times requests."""
+
+    def take(self) -> Waited:
+        """What came since it was last asked."""
+
+
+class Subject(Protocol):
+    """What is measured."""
+
+    @property
+    def exchanges(self) -> Exchanged:
+        """Its requests."""
+
+    @property
+    def model(self) -> Counted:
+        """Its model."""
+
+
 def measured(
-    contender: Contender,
+    contender: Subject,
     call: Callable[[], Outcome],
     clock: Clock,
     question: Question | None = None,

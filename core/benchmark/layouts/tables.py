@@ -32,7 +32,11 @@ _LOCK = "benchmark.lock"
 
 @contextmanager
 def own_tables(
-    session: AwsSession, folder: Path, prefix: str, clock: Clock
+    session: AwsSession,
+    folder: Path,
+    prefix: str,
+    clock: Clock,
+    others: Sequence[TableSchema] = (),
 ) -> Iterator[Sequence[TableSchema]]:
     """The tables of both layouts under `prefix`, while the block runs.
 
@@ -41,6 +45,7 @@ def own_tables(
         folder: where it is noted which there are.
         prefix: of their names; nothing else may have it.
         clock: for waiting.
+        others: further tables, after those of the layouts.
 
     Raises:
         LockHeldError: another benchmark of this folder is running.
@@ -51,6 +56,7 @@ def own_tables(
             legacy_history_schema(prefix),
             history_schema(prefix),
             embeddings_schema(prefix),
+            *others,
         )
         _note(session, folder, [schema.name for schema in schemas])
         try:

@@ -89,6 +89,12 @@ def _all(
     )
     yield "Counts", "Means a call.", [title for _, title in _ROW], map(_counts, by_operation)
     yield (
+        "Peers",
+        "Other libraries that keep conversations in DynamoDB; means a call.",
+        [title for _, title in _ROW],
+        map(_counts, result["peers"]),
+    )
+    yield (
         "Times, milliseconds",
         "“Ours” is what passes with no request in flight; p99.9 of fewer than 1,000 calls is the "
         "largest.",
