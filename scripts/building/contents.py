@@ -193,6 +193,13 @@ def _browser_libraries(entries: Iterable[Entry]) -> list[Component]:
     return made
 
 
+def _licence_beside(file: Path) -> str:
+    """`uplot.js` lies beside `uplot-LICENSE`, whose first line names a licence that all know."""
+    text = file.with_name(f"{file.stem}-LICENSE")
+    words = text.read_text().strip().splitlines()[0] if text.is_file() else "unknown"
+    return next((spdx for name, spdx in _SPDX.items() if name in words), words)
+
+
 def _browser_library(
     entry: Entry, content: bytes, owner: str, name: str, version: str
 ) -> Component:
@@ -202,6 +209,7 @@ def _browser_library(
         type=ComponentType.LIBRARY,
         bom_ref=f"{name}@{version}:{entry.name}",
         purl=PackageURL("github", owner, name, version),
+        licenses=[LicenseFactory().make_from_string(_licence_beside(Path(entry.source)))],
         hashes=[_sha256(content)],
         properties=[Property(name="ialctl:hash-of", value=entry.name)],
     )

@@ -28,6 +28,7 @@ def entries(tmp_path: Path) -> list[dict[str, str]]:
     stripped.write_bytes(b"less")
     chart, foreign = tmp_path / "chart.js", tmp_path / "libforeign.so.1"
     chart.write_text("/*! https://github.com/leeoniya/uPlot (v1.6.32) */\nvar uPlot;")
+    (tmp_path / "chart-LICENSE").write_text("The MIT License (MIT)\n")
     foreign.write_bytes(b"foreign")
     return [
         entry("numpy", numpys, "PYMODULE"),
@@ -62,6 +63,7 @@ def test_it_lists_what_is_inside_and_nothing_else(document: dict[str, Any]) -> N
     assert found["numpy"]["version"] == numpy.__version__
     assert found["numpy"]["purl"] == f"pkg:pypi/numpy@{numpy.__version__}"
     assert found["pyyaml"]["licenses"][0]["license"] == {"id": "MIT"}
+    assert found["uPlot"]["licenses"][0]["license"] == {"id": "MIT"}
     assert found["uPlot"]["purl"] == "pkg:github/leeoniya/uPlot@1.6.32".lower()
     assert [one["name"] for one in found["python"]["components"]] == [
         "python3.11/lib-dynload/_json.so"
