@@ -5,7 +5,7 @@
 FROM python:3.11.13-slim-bookworm AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends binutils make \
+    && apt-get install --yes --no-install-recommends binutils \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY requirements requirements
