@@ -14,6 +14,7 @@ from ialctl.commands import (
     cost,
     destroy,
     docs,
+    doctor,
     drift,
     eval_,
     export,
@@ -59,7 +60,7 @@ def build_app() -> typer.Typer:
             forget,
         ),
         *(import_, index),
-        *(migrate, plan, reindex, restore, start, status, stop, validate, docs, scripts_),
+        *(migrate, plan, reindex, restore, start, status, stop, validate, docs, doctor, scripts_),
     )
     for module in modules:
         module.register(app)
