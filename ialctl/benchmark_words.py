@@ -13,7 +13,7 @@ from rich.text import Text
 
 from core.benchmark.layouts.contenders import LEGACY, LEGACY_WHOLE, OPTIMIZED
 from ialctl.output import plain
-from ialctl.words import duration_words, size_words
+from ialctl.words import duration_words
 
 _SHOWN_SIZES = 3
 _WIDTH = 80
@@ -101,8 +101,8 @@ def _counts(result: Mapping[str, Any]) -> Table:
     table = _by_size(result, "Counts (measured; means a call)")
     for title, operation, name in _FIGURES:
         _add(table, result, title, partial(cell, operation, name))
-    _add(table, result, "memory, at most", lambda x, n: _memory(result, x, n, "peak_bytes"))
-    _add(table, result, "memory, held", lambda x, n: _memory(result, x, n, "held_bytes"))
+    _add(table, result, "memory at most, MiB", lambda x, n: _memory(result, x, n, "peak_bytes"))
+    _add(table, result, "memory held, MiB", lambda x, n: _memory(result, x, n, "held_bytes"))
     return table
 
 
@@ -231,7 +231,7 @@ def _memory(result: Mapping[str, Any], layout: str, messages: int, name: str) ->
     rows = result["measurements"]
     label = next((r["scenario"] for r in rows if r["messages"] == messages), None)
     found = (m for m in result["memory"] if (m["layout"], m["scenario"]) == (layout, label))
-    return next((size_words(m[name]) for m in found), "–")
+    return next((f"{m[name] / 2**20:,.1f}" for m in found), "–")
 
 
 def _sizes(result: Mapping[str, Any]) -> list[int]:
@@ -248,4 +248,6 @@ def _change(value: float | None) -> str:
 
 
 def _short(ms: float) -> str:
-    return f"{ms:.1f}" if ms < 100 else f"{ms:,.0f}"
+    if ms >= 1000:
+        return f"{ms / 1000:,.1f}s"
+    return f"{ms:.1f}" if ms < 100 else f"{ms:.0f}"

@@ -28,7 +28,7 @@ def answer(result: Mapping[str, Any]) -> Iterator[str]:
     if mine:
         held = {0: "none holds", 1: "one holds", len(mine): "all hold"}
         hold = held.get(sum(mine), f"{sum(mine)} hold")
-        yield f"Of the {len(mine)} figures that were claimed, {hold} against it as it was."
+        yield f"Of {len(mine)} figures that were claimed, {hold} against it as it was."
 
 
 def _as_it_was(messages: int, old: _Row, new: _Row) -> str:

@@ -73,7 +73,8 @@ def load_result(path: Path) -> dict[str, Any]:
         UsageError: it is no result of a benchmark.
     """
     try:
-        raw = path.open("rb").read(_LARGEST_FILE)
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_FILE)
     except OSError as error:
         raise StorageError(
             f"The result '{path}' can't be read: {error.strerror or error}.",

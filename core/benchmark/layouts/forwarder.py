@@ -47,7 +47,7 @@ class Forwarder(AbstractContextManager["Forwarder"]):
         with self._lock:
             self._is_cut = True
             ends, self._open = self._open, set()
-        self._listener.close()
+        _shut(self._listener)  # closed alone, it would still take the connection it waits for
         for end in ends:
             _shut(end)
 

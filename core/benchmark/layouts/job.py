@@ -28,6 +28,7 @@ LATEST = "latest.json"
 """The newest result, which `ialctl cost` takes its figures from."""
 _LOAD_USERS, _LOAD_MESSAGES = 100, 40
 _LOAD_RATE = 10.0
+_MIXED_S = 3.0
 _THROTTLED, _SLOW, _SLOW_MS = 0.05, 0.02, 250.0
 _UNITS_A_MESSAGE = 10.0
 """Write units that a message takes in both layouts together, rounded up: for an estimate."""
@@ -92,7 +93,8 @@ def job(wanted: Wanted, settings: Settings, stdin: IO[bytes], clock: Clock) -> J
     """
     _check(wanted)
     base = None if wanted.compare is None else load_result(wanted.compare)
-    effort = Effort(blocks=wanted.rounds)
+    mixed_s = min(_MIXED_S, wanted.rounds * _MIXED_S / Effort.blocks)
+    effort = Effort(blocks=wanted.rounds, mixed_s=mixed_s)
     plan = Plan((), effort, wanted.seed, wanted.rtt_ms, wanted.embedding_ms)
     plan = dataclasses.replace(plan, tolerance=wanted.tolerance, peers=wanted.peers)
     if wanted.dataset is not None:

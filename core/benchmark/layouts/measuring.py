@@ -17,7 +17,9 @@ from core.clock import Clock, Random
 from core.errors import InterruptedRunError
 
 READS = tuple(operation for operation in OPERATIONS if operation != "append")
-_REFERENCE_CALLS = 4
+_REFERENCE_CALLS = 8
+_SITTING = 5
+"""Rounds after which engines are opened anew: which core a thread came to lie on is chance."""
 _REUSED = 8
 _REUSED_SHARE = 0.5
 
@@ -111,19 +113,27 @@ class Measurer:
             InterruptedRunError: `stopped` said so.
         """
         found = Measured(scenario)
+        for some in (READS, ("append",)):
+            wanted = [operation for operation in some if operation in operations]
+            turns = self._turns(scenario, effort)
+            for left in range(effort.blocks if wanted else 0, 0, -_SITTING):
+                sitting = itertools.islice(turns, min(left, _SITTING))
+                self._sitting(found, sitting, effort, wanted)
+        return found
+
+    def _sitting(
+        self, found: Measured, turns: Iterator[_Turn], effort: Effort, operations: Sequence[str]
+    ) -> None:
         warm = [contender.fresh() for contender in self._contenders]
         try:
-            self._warm_up(warm, scenario)
-            for some in (READS, ("append",)):
-                wanted = [operation for operation in some if operation in operations]
-                for turn in itertools.islice(self._turns(scenario, effort), effort.blocks):
-                    self._block(found, warm, turn, effort, wanted)
-                    warm.reverse()
+            self._warm_up(warm, found.scenario)
+            for turn in turns:
+                self._block(found, warm, turn, effort, operations)
+                warm.reverse()
             found.hit_rates = {c.name: c.hit_rate() for c in warm}
         finally:
             for contender in warm:
                 contender.close()
-        return found
 
     def _warm_up(self, warm: Sequence[Contender], scenario: Scenario) -> None:
         # Connections, imports and the copies of the users' indexes are made before it counts.
@@ -162,7 +172,7 @@ class Measurer:
     def _samples(
         self, contender: Contender, operation: str, turn: _Turn, effort: Effort
     ) -> list[Sample]:
-        calls = effort.cold_calls if operation == "context_cold" else effort.calls
+        calls = effort.calls_of(operation)
         samples: list[Sample] = []
         deadline = self._clock.monotonic() + effort.block_s
         while len(samples) < calls and (not samples or self._clock.monotonic() < deadline):

@@ -177,7 +177,7 @@ def peer_rows(
         for operation in ("recent", "append"):
             samples = [
                 _sample(peer, partial(_call, peer, operation, saying), clock)
-                for _ in range(effort.calls * 2)
+                for _ in range(effort.append_calls * 2)
             ]
             yield {
                 "layout": peer.name,

@@ -40,16 +40,23 @@ class Effort:
     """How much is measured: `blocks` rounds of up to `calls` calls of each operation in each.
 
     A block of an operation ends after `block_s` seconds, so that a slow one does not take all the
-    time. Cold contexts, which need an engine each, come `cold_calls` to a block. `mixed_s` seconds
-    of mixed load by `workers` threads close each size.
+    time. Cold contexts, which need an engine each, come `cold_calls` to a block; appends, which
+    make the history longer, `append_calls`. `mixed_s` seconds of mixed load by `workers` threads
+    close the run.
     """
 
     blocks: int = 20
-    calls: int = 8
+    calls: int = 24
+    append_calls: int = 8
     cold_calls: int = 2
-    block_s: float = 0.15
+    block_s: float = 0.1
     mixed_s: float = 3.0
     workers: int = 4
+
+    def calls_of(self, operation: str) -> int:
+        """The most calls of an operation in a block."""
+        few = {"context_cold": self.cold_calls, "append": self.append_calls}
+        return few.get(operation, self.calls)
 
     def __post_init__(self) -> None:
         if self.blocks < 2:
