@@ -49,7 +49,7 @@ STEPS = (
     Step("eval --dataset small.json --yes", ""),
     Step("reindex", "nothing to do"),
     Step("cost", ""),
-    Step("benchmark --messages 20 --rounds 1 --report report.html", "The report: report.html"),
+    Step("benchmark --messages 20 --rounds 2 --report report.html", "The report: report.html"),
     Step("scripts run test_dynamodb_performance -- --help", "^usage: "),
     Step("backup schedule --print cron", r"&& \S+/ialctl backup create"),
     Step("docs exit-codes", "^# Exit codes"),
