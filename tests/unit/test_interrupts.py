@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -42,3 +44,25 @@ def test_what_the_first_signal_interrupted_ends_with_its_code(
         run()
     assert type(found.value) is raised
     assert found.value.cure == "Go on."
+
+
+@pytest.mark.parametrize(("presses", "code"), [(1, 0), (2, -signal.SIGINT)])
+def test_a_deployment_is_left_at_the_second_ctrl_c(presses: int, code: int) -> None:
+    """The first asks for the next safe point, the second ends the process as if nobody listened."""
+    program = (
+        "import signal\n"
+        "from ialctl.deploy_progress import interruptible\n"
+        "from ialctl.output import Output\n"
+        "try:\n"
+        "    with interruptible(Output()):\n"
+        "        try:\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "        finally:\n"
+        f"            [signal.raise_signal(signal.SIGINT) for _ in range({presses - 1})]\n"
+        "except KeyboardInterrupt:\n"
+        "    print('at a safe point')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stdout == ("at a safe point\n" if presses == 1 else "")
+    assert done.stderr.count("Ctrl-C again stops at once") == 1
