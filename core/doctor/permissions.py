@@ -46,7 +46,9 @@ def permission_finding(calls: Sequence[DryCall], project: str) -> Finding:
         TargetError: the target can't be asked at all.
     """
     with ThreadPoolExecutor(_AT_ONCE, "permissions") as pool:
-        denied = [call for call in pool.map(_denied, calls) if call is not None]
+        answers = list(zip(calls, pool.map(_refusal, calls), strict=True))
+    denied = [call for call, refusal in answers if refusal is not None]
+    told = next((refusal for _, refusal in answers if refusal is not None), "")
     if not denied:
         return ok("permissions", f"{len(calls)} dry calls, none refused")
     found = f"refused: {_listed(denied)}"
@@ -54,22 +56,23 @@ def permission_finding(calls: Sequence[DryCall], project: str) -> Finding:
         return trouble(
             "permissions",
             found,
-            "The memory can't read or write as it must.",
+            f"The memory can't read or write as it must. {told}",
             f"Attach the policy {project}-runtime to who runs the engine.",
         )
     return warning(
         "permissions",
         found,
-        "The memory works; deploying, backups and this look round do not, or not wholly.",
+        f"The memory works; deploying, backups and this look round do not, or not wholly. {told}",
         f"For these, use a role with the policy {project}-operator.",
     )
 
 
-def _denied(call: DryCall) -> DryCall | None:
+def _refusal(call: DryCall) -> str | None:
+    """AWS's words for who may not do what, where a call is refused."""
     try:
         call.send()
-    except AccessDeniedError:
-        return call
+    except AccessDeniedError as error:
+        return error.what
     except AwsError:
         return None  # it was let through, and failed as it was meant to, or found no such table
     return None

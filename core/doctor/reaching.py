@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+from botocore.exceptions import ReadTimeoutError
 
 from core.aws.embedded import endpoint_folder, read_instance
 from core.aws.lease import process_runs
@@ -12,7 +14,13 @@ from core.aws.session import AwsSession
 from core.clock import Clock
 from core.doctor.finding import Finding, ok, skipped, trouble, warning
 from core.doctor.probe import Probe, probe
-from core.errors import AccessDeniedError, AwsError, EndpointAnswerError, TargetError
+from core.errors import (
+    AccessDeniedError,
+    AwsError,
+    CredentialsError,
+    EndpointAnswerError,
+    TargetError,
+)
 from core.settings import Settings
 
 CLOCK_TROUBLE_S = 300.0
@@ -20,6 +28,8 @@ CLOCK_TROUBLE_S = 300.0
 CLOCK_WARNING_S = 30.0
 SLOW_MS = 100.0
 _PROBE_S = 2.0
+_REFUSED = "Every request will be refused; nothing more can be looked at."
+_UNUSABLE = "Nothing that is deployed can be looked at, or used."
 _ENDPOINT_START = "Bring it up: `ialctl start`."
 
 
@@ -49,7 +59,7 @@ class Reached:
 _GATES: Mapping[str, str] = {
     "region": "no region is set",
     "endpoint": "the endpoint can't be reached",
-    "credentials": "the credentials are refused",
+    "credentials": "the credentials can't be used",
 }
 
 
@@ -91,27 +101,36 @@ def reach(settings: Settings, sources: Mapping[str, str], clock: Clock) -> Reach
     session = AwsSession(impatient(settings), embedded, clock)
     try:
         region = session.region
+    except CredentialsError as error:  # a profile that does not exist
+        return Reached(None, (trouble("credentials", error.what, _REFUSED, error.cure or ""),))
     except TargetError as error:
         means = "AWS can't be asked anything without one."
         return Reached(None, (trouble("region", error.what, means, error.cure or ""),))
-    findings = [ok("region", f"{region} ({_source(settings, sources)})")]
+    findings = [ok("region", f"{region}, from {_source(settings, sources)}")]
     url = str(session.endpoint_url or session.client("dynamodb").endpoint_url)
     path = "/_ialctl/health" if embedded else "/"
     try:
         seen = probe(url + path, session.where, clock, _PROBE_S)
     except TargetError as error:
-        means = "Nothing that is deployed can be looked at, or used."
-        findings.append(trouble("endpoint", error.what, means, _cure(settings, error)))
+        findings.append(trouble("endpoint", error.what, _UNUSABLE, _cure(settings, error)))
         return Reached(None, tuple(findings))
-    findings += [_endpoint(settings, url, seen), clock_finding(seen.ahead_s)]
-    findings += credentials_findings(session, settings)
-    return Reached(session, tuple(findings))
+    endpoint = _endpoint(settings, url, seen)
+    credentials = credentials_finding(session, settings)
+    if credentials.name == "endpoint":  # it answers, but not as AWS does
+        return Reached(None, (*findings, credentials))
+    return Reached(session, (*findings, endpoint, clock_finding(seen.ahead_s), credentials))
 
 
 def _cure(settings: Settings, error: TargetError) -> str:
-    if settings.uses_embedded_endpoint:
+    instance = read_instance(endpoint_folder(settings))
+    if settings.uses_embedded_endpoint and instance is not None:
         log = endpoint_folder(settings) / "endpoint.log"
-        return f"`ialctl stop`, then `ialctl start`. Its log: {log}"
+        if isinstance(error.__cause__, ReadTimeoutError):
+            end = f"If it hangs, `kill -9 {instance.pid}` loses nothing that it acknowledged;"
+            return f"{end} `ialctl start` brings it back. Its log: {log}"
+        return f"{_ENDPOINT_START} Its log: {log}"
+    if settings.endpoint_url is None:
+        return "Check the network, a proxy (HTTPS_PROXY), and the name of the region."
     return error.cure or "Check the address and the network."
 
 
@@ -173,39 +192,37 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def credentials_findings(session: AwsSession, settings: Settings) -> Iterator[Finding]:
-    """Whose the credentials are, if they are taken."""
+def credentials_finding(session: AwsSession, settings: Settings) -> Finding:
+    """Whose the credentials are, if they are taken; of `endpoint`, if it is none of AWS's."""
     try:
         answer = session.client("sts").get_caller_identity()
     except (EndpointAnswerError, AwsError):
-        yield _without_sts(session)
-        return
+        return _without_sts(session)
     except AccessDeniedError as error:
-        yield warning("credentials", error.what, "They are taken, but not told whose.", "")
-        return
+        return warning("credentials", error.what, "They are taken, but not told whose.", "")
     except TargetError as error:
-        means = "Every request will be refused; nothing more can be looked at."
-        yield trouble("credentials", error.what, means, error.cure or "")
-        return
+        return trouble("credentials", error.what, _REFUSED, error.cure or "")
     whose = str(answer.get("Arn", "nobody's"))
     if settings.target == "local":
-        yield ok("credentials", "the local target takes its own; yours are never sent")
-    elif whose.endswith(":root"):
-        yield warning(
+        return ok("credentials", "the local target takes its own; yours are never sent")
+    if whose.endswith(":root"):
+        return warning(
             "credentials",
             f"the account's root user ({whose})",
             "It may do everything, and can't be kept from anything.",
             f"Use a role with the policy {settings.project}-operator.",
         )
-    else:
-        yield ok("credentials", whose)
+    return ok("credentials", whose)
 
 
 def _without_sts(session: AwsSession) -> Finding:
     """An endpoint that has DynamoDB alone."""
     try:
         session.client("dynamodb").list_tables(Limit=1)
+    except EndpointAnswerError as error:
+        return trouble("endpoint", error.what, _UNUSABLE, error.cure or "")
+    except AccessDeniedError:
+        pass  # they are taken
     except TargetError as error:
-        means = "Every request will be refused; nothing more can be looked at."
-        return trouble("credentials", error.what, means, error.cure or "")
+        return trouble("credentials", error.what, _REFUSED, error.cure or "")
     return ok("credentials", "taken by DynamoDB; this endpoint has no STS")

@@ -160,7 +160,8 @@ def agreement_finding(
     if not looked:
         why = "no messages yet" if not sample.users else "the users sampled are too large"
         return skipped("agreement", f"{why}; `ialctl validate` looks at all")
-    found_words = f"{looked} users, {messages} messages: vectors and index agree"
+    users = f"{looked} user{'s' * (looked != 1)}"
+    found_words = f"{users}, {messages} messages: vectors and index agree"
     return ok("agreement", f"{found_words}; `ialctl validate` looks at all")
 
 

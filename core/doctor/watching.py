@@ -36,7 +36,10 @@ class Alarms:
 
 def look_at_alarms(cloudwatch: Client, described: Described) -> Alarms:
     """Reads the alarms that the templates describe."""
-    wanted = {alarm.name: alarm.properties for alarm in described.alarms}
+    # Of a stack that does not stand, the check of stacks tells.
+    stacks = described.stacks
+    alarms = [a for a in described.alarms if stacks is None or a.stack in stacks]
+    wanted = {alarm.name: alarm.properties for alarm in alarms}
     mails = any(stack.parameters.get("AlarmEmail") for stack in (described.stacks or {}).values())
     return Alarms(wanted, read_alarms(cloudwatch, list(wanted)), mails)
 
