@@ -25,8 +25,9 @@ from core.validation.validator import Validator
 
 PAGE = 200
 USERS = 3
-MOST_MESSAGES = 2000
-"""A user with more is not read whole by a look round."""
+MOST_MESSAGES = 5000
+"""Of the users that are read whole by a look round, together."""
+MOST_RCU = 1000.0
 LOOK_S = 3.0
 _SEGMENTS = 3
 _OF_SEGMENTS = 1000
@@ -142,6 +143,7 @@ def agreement_finding(
                 project,
                 clock,
                 user=user,
+                max_rcu=MOST_RCU,
                 stop=lambda: clock.monotonic() > end_s,
                 settle_s=_SETTLE_S,
                 generation=generation,
@@ -167,18 +169,19 @@ def agreement_finding(
 
 def _small(dynamodb: Client, project: str, users: Sequence[str]) -> Iterator[str]:
     """Users that can be read whole in a moment, USERS of them at most."""
-    found = 0
+    found, left = 0, MOST_MESSAGES
     for user in users[: 2 * USERS]:
         answer = dynamodb.query(
             TableName=history_schema(project).name,
             IndexName=USER_TIME_INDEX,
             Select="COUNT",
-            Limit=MOST_MESSAGES,
+            Limit=left,
             KeyConditionExpression="user_id = :u",
             ExpressionAttributeValues={":u": {"S": user}},
         )
-        if int(answer.get("Count", 0)) < MOST_MESSAGES:
-            yield user
-            found += 1
-        if found == USERS:
+        if answer.get("LastEvaluatedKey"):
+            continue
+        yield user
+        found, left = found + 1, left - int(answer.get("Count", 0))
+        if found == USERS or left <= 0:
             return

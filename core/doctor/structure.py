@@ -1,161 +1,31 @@
-"""What stands against what the templates of the phases describe; reads only."""
+"""What stands against what the templates of the phases describe: each aspect a finding. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from core.aws.lease import OPERATIONS
-from core.deploy.client import Clients
-from core.deploy.phases import Phase, select_phases
-from core.deploy.resolve import Resolver, Scope
-from core.deploy.send import parameter_values
-from core.deploy.stacks import (
-    Stack,
-    exported_values,
-    in_progress,
-    project_stacks,
-    stack_resources,
-    succeeded,
-)
-from core.deploy.tables import Aspect, Table, compare, read_table
-from core.deploy.verify import ALARM_TYPE, TABLE_TYPE
+from core.deploy.stacks import in_progress, succeeded
+from core.deploy.tables import Aspect, compare
 from core.doctor.finding import Finding, State, ok, skipped, trouble, warning
 from core.doctor.shell import AwsCli
-from core.errors import AccessDeniedError, AwsError, EndpointAnswerError
+from core.doctor.standing import RECOVERY, Described, Structure
 
 NAMES = ("stacks", "tables", "indexes", "time to live", "recovery", "protection", "billing")
 _START = "`ialctl start` deploys what is missing."
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A resource as its template describes it, under the name that it goes by."""
-
-    stack: str
-    name: str
-    properties: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Described:
-    """What should stand, by the templates and the parameters that the stacks were deployed with.
-
-    `stacks` is None where the endpoint has no CloudFormation, or it may not be asked.
-    """
-
-    project: str
-    phases: tuple[Phase, ...]
-    stacks: Mapping[str, Stack] | None
-    tables: tuple[Wanted, ...]
-    alarms: tuple[Wanted, ...]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A table that should stand, and what stands (None: nothing)."""
-
-    wanted: Wanted
-    table: Table | None
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """DescribeTable's words; empty where there is no table."""
-        return self.table.description if self.table else {}
-
-
-@dataclass(frozen=True)
-class Structure:
-    """All tables that should stand, beside what does."""
-
-    described: Described
-    tables: tuple[Seen, ...] = field(default=())
-
-    @property
-    def standing(self) -> tuple[Seen, ...]:
-        """Those that stand."""
-        return tuple(seen for seen in self.tables if seen.table is not None)
-
-    @property
-    def items(self) -> int:
-        """How many items the memory has by DynamoDB's own count, hours old on AWS."""
-        own = [seen for seen in self.standing if not seen.wanted.name.endswith(OPERATIONS)]
-        return sum(int(seen.about.get("ItemCount") or 0) for seen in own)
-
-
-def describe(clients: Clients, project: str, phases: Sequence[Phase]) -> Described:
-    """Works out what should stand; sends a few requests to CloudFormation."""
-    stacks = _stacks(clients, project)
-    chosen = select_phases(phases, (), project, tuple(stacks or ()))
-    exports = exported_values(clients.client("cloudformation")) if stacks else {}
-    tables: list[Wanted] = []
-    alarms: list[Wanted] = []
-    for phase in chosen:
-        stack = (stacks or {}).get(phase.stack_name(project))
-        tables += _resources(clients, phase, project, stack, exports, TABLE_TYPE)
-        alarms += _resources(clients, phase, project, stack, exports, ALARM_TYPE)
-    return Described(project, chosen, stacks, tuple(tables), tuple(alarms))
-
-
-def look(clients: Clients, described: Described) -> Structure:
-    """Reads every table that should stand."""
-    dynamodb = clients.client("dynamodb")
-    return Structure(
-        described, tuple(Seen(w, read_table(dynamodb, w.name)) for w in described.tables)
-    )
-
-
-def _stacks(clients: Clients, project: str) -> Mapping[str, Stack] | None:
-    try:
-        found = project_stacks(clients.client("cloudformation"), project)
-    except (AwsError, EndpointAnswerError, AccessDeniedError):
-        return None  # an endpoint with DynamoDB alone, or a reader who may not ask
-    return {stack.name: stack for stack in found}
-
-
-def _resources(
-    clients: Clients,
-    phase: Phase,
-    project: str,
-    stack: Stack | None,
-    exports: Mapping[str, str],
-    kind: str,
-) -> Iterator[Wanted]:
-    wanted = {n: r for n, r in phase.template.resources.items() if r["Type"] == kind}
-    if not wanted:
-        return
-    names = _physical(clients, stack)
-    previous = stack.parameters if stack else {}
-    given = parameter_values(phase.template, {"ProjectName": project}, previous)
-    # The account is that of the exports' values: nothing of a table or an alarm depends on it.
-    scope = Scope({**names, **given}, clients.region, "", exports)
-    resolver = Resolver(phase.template, scope)
-    for logical_id, resource in wanted.items():
-        if resolver.present(resource):
-            properties = resolver.value(resource.get("Properties") or {})
-            own = properties.get("TableName") or properties.get("AlarmName")
-            name = names.get(logical_id) or (own if isinstance(own, str) else logical_id)
-            yield Wanted(phase.stack_name(project), name, properties)
-
-
-def _physical(clients: Clients, stack: Stack | None) -> Mapping[str, str]:
-    if stack is None:
-        return {}
-    resources = stack_resources(clients.client("cloudformation"), stack.name)
-    return {
-        str(r["LogicalResourceId"]): str(r["PhysicalResourceId"])
-        for r in resources
-        if r.get("PhysicalResourceId")
-    }
-
-
 def structure_findings(structure: Structure, aws: AwsCli, *, native: bool) -> Iterator[Finding]:
     """What the tables and stacks are like. `native`: the vector index of a table is in use."""
     yield stacks_finding(structure.described)
     aspects = {
-        seen.wanted.name: tuple(compare(seen.wanted.properties, seen.table))
+        seen.wanted.name: tuple(
+            found
+            for found in compare(seen.wanted.properties, seen.table)
+            if found[0] not in seen.unseen
+        )
         for seen in structure.tables
         if seen.table is not None
     }
@@ -164,7 +34,12 @@ def structure_findings(structure: Structure, aws: AwsCli, *, native: bool) -> It
         yield from (skipped(name, "no table stands") for name in NAMES[2:])
         return
     yield indexes_finding(structure, aspects, aws, native=native)
-    yield from (switch_finding(switch, aspects, aws) for switch in SWITCHES)
+    unseen = frozenset[str]().union(*(seen.unseen for seen in structure.standing))
+    for switch in SWITCHES:
+        if switch.aspect in unseen:
+            yield skipped(switch.name, "may not be looked at, by these credentials")
+        else:
+            yield switch_finding(switch, aspects, aws)
     yield billing_finding(structure, aws)
 
 
@@ -194,7 +69,12 @@ def stacks_finding(described: Described) -> Finding:
 
 def tables_finding(structure: Structure, aspects: Mapping[str, Sequence[Aspect]]) -> Finding:
     """Whether every table stands, is active, and has its keys, stream and encryption."""
-    wrong = [f"{s.wanted.name} is missing" for s in structure.tables if s.table is None]
+    hidden = [seen.wanted.name for seen in structure.tables if seen.hidden]
+    wrong = [
+        f"{seen.wanted.name} is missing"
+        for seen in structure.tables
+        if seen.table is None and not seen.hidden
+    ]
     for seen in structure.standing:
         status = str(seen.about.get("TableStatus"))
         if status != "ACTIVE":
@@ -213,7 +93,8 @@ def tables_finding(structure: Structure, aspects: Mapping[str, Sequence[Aspect]]
         means = "The memory can't work, or not as safely, as its templates say."
         cure = f"{_START} `ialctl drift` shows what was changed by hand."
         return trouble("tables", _some(wrong), means, cure)
-    return ok("tables", f"{len(structure.standing)} active, as the templates say")
+    more = f"; {_some(hidden)} may not be looked at" if hidden else ""
+    return ok("tables", f"{len(structure.standing)} active, as the templates say{more}")
 
 
 def indexes_finding(
@@ -308,7 +189,7 @@ SWITCHES = (
         ("--time-to-live-specification", "Enabled=true,AttributeName=ttl"),
     ),
     Switch(
-        "point-in-time recovery",
+        RECOVERY,
         "recovery",
         True,
         "What is deleted or overwritten by mistake can't be brought back to the second.",

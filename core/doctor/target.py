@@ -21,7 +21,7 @@ from core.doctor.permissions import dry_calls, permission_finding
 from core.doctor.running import Check
 from core.doctor.sampling import Sample
 from core.doctor.shell import aws_cli
-from core.doctor.structure import Structure
+from core.doctor.standing import Structure, describe, look
 from core.doctor.templates import templates_finding
 from core.errors import NotFoundError
 from core.memory.active import active_engine, operations_table
@@ -83,8 +83,8 @@ class Target:
 
     def _look(self) -> Structure:
         phases = read_phases(phases_folder(self._settings))
-        described = structure.describe(self._session, self._project, phases)
-        return structure.look(self._session, described)
+        described = describe(self._session, self._project, phases)
+        return look(self._session, described)
 
     def _permissions(self) -> Iterator[Finding]:
         calls = dry_calls(self._session, self._project, self._clock, self._ids)

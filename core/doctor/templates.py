@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.deploy.client import Clients
 from core.doctor.finding import Finding, ok, skipped, warning
-from core.doctor.structure import Described
+from core.doctor.standing import Described
 
 
 def templates_finding(clients: Clients, described: Described) -> Finding:

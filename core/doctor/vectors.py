@@ -100,7 +100,10 @@ def stored_finding(
         cure = "`ialctl reindex` makes them anew; or set the embedder that made them."
         return trouble("vectors", f"of {len(items)} sampled, {shown}", means, cure)
     if without:
-        means = "They are found by words alone: the embedder was down as they were saved."
+        means = (
+            "They are found by words alone. The embedder was down as they were saved, or a "
+            "migration left them for later."
+        )
         found = f"of {len(items)} sampled, {without} have no vector"
         return warning("vectors", found, means, "`ialctl reindex` makes them.")
     if not models:

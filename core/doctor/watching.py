@@ -10,7 +10,7 @@ from typing import Any
 from core.deploy.alarms import compare_alarm, read_alarms
 from core.doctor.finding import Finding, ok, skipped, trouble, warning
 from core.doctor.reaching import Client
-from core.doctor.structure import Described
+from core.doctor.standing import Described
 
 MANY_SCANS = 1000
 """Pages scanned a day, above which it is no backup any more; one holds 1 MB at most."""

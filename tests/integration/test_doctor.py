@@ -203,6 +203,21 @@ def test_what_may_not_be_done_is_named(well: Settings) -> None:
     assert of(operator, "agreement").state == "skipped"
 
 
+def test_who_runs_the_engine_alone(well: Settings) -> None:
+    """What only an operator may ask for is skipped; the rest of a table is looked at."""
+    asks = ("DescribeContinuousBackups", "Scan")
+    with faulty(str(well.endpoint_url)) as (url, faults):
+        faults.choose = lambda _, what: "refused" if what in asks else ""
+        found = examine(well, endpoint_url=url)
+        faults.choose = lambda _, what: "refused" if what.startswith("Describe") else ""
+        blind = examine(well, endpoint_url=url)
+    assert found.exit_code == 0
+    states = {f.name: f.state for f in found.findings}
+    assert (states["recovery"], states["time to live"], states["tables"]) == ("skipped", "ok", "ok")
+    assert in_trouble(blind) == ["permissions"]
+    assert "may not be looked at" in of(blind, "tables").found
+
+
 def test_vectors_of_another_model(own: Settings, aws: AwsSession) -> None:
     """Stored vectors that the embedder in use can't be compared with are trouble."""
     _save(own, aws)
