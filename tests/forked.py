@@ -61,7 +61,7 @@ def ialctl(
     """Runs the command line without a terminal, as the installed script does."""
     with TemporaryDirectory() as name:
         out, err = Path(name) / "out", Path(name) / "err"
-        process = begin(_main, arguments, out=out, err=err, folder=folder, environment=environment)
+        process = begin(main, arguments, out=out, err=err, folder=folder, environment=environment)
         process.join(TIMEOUT_S)
         if process.exitcode is None:
             process.kill()
@@ -72,11 +72,12 @@ def ialctl(
     return CompletedProcess(["ialctl", *arguments], code, *texts)
 
 
-def _main(arguments: Sequence[str]) -> None:
-    from ialctl.app import main
+def main(arguments: Sequence[str]) -> None:
+    """The command line, which ends its process."""
+    from ialctl import app
 
     sys.argv = ["ialctl", *arguments]
-    main()
+    app.main()
 
 
 def _call(

@@ -1,9 +1,10 @@
 """A result against an earlier one: what got worse by more than noise.
 
-Times are compared as multiples of a reference measured beside them, so that a busy machine, or
-another one, does not pass for a change of the code. A time is worse where the whole 95% interval
-of its ratio lies beyond the tolerance; whoever looks worse is measured again, and counts only if
-it is worse both times. Counts hang on the seed alone, and are compared as they are.
+Times are compared as multiples of a reference measured beside them, both where nothing disturbed
+them (see `undisturbed`), so that a busy machine, or another one, does not pass for a change of the
+code. A time is worse where the whole 95% interval of its ratio lies beyond the tolerance; what
+looks worse is measured again, and counts only if it is worse both times. Counts hang on the seed
+alone, and are compared as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import orjson
 
 from core.benchmark.layouts.contenders import OPTIMIZED
 from core.benchmark.layouts.result import SCHEMA, row_of
-from core.benchmark.layouts.samples import ratio
+from core.benchmark.layouts.samples import compared, undisturbed
 from core.errors import StorageError, UsageError
 
 TOLERANCE = 0.08
@@ -97,7 +98,7 @@ def _has_rows(loaded: Mapping[str, Any]) -> bool:
     rows, conditions = loaded.get("measurements"), loaded.get("conditions")
     if not isinstance(rows, list) or not rows or not isinstance(conditions, dict):
         return False
-    wanted = ("layout", "operation", "scenario", "relative", "recall", *_COUNTS)
+    wanted = ("layout", "operation", "scenario", "times", "reference", "recall", *_COUNTS)
     return all(isinstance(r, dict) and all(name in r for name in wanted) for r in rows)
 
 
@@ -144,13 +145,14 @@ def _lost(
     old: Mapping[str, Any], new: Mapping[str, Any], seed: int, tolerance: float
 ) -> Iterator[Loss]:
     about = (new["operation"], new["scenario"])
-    if old["relative"] and new["relative"]:
-        times = ratio(new["relative"], old["relative"], seed)
-        if times.low > 1 + tolerance:
-            then = sorted(old["relative"])[len(old["relative"]) // 2]
-            interval = (round(times.low, 4), round(times.high, 4))
-            yield Loss(*about, "time", then, round(then * times.value, 4), interval)
-    elif old["relative"]:
+    if any(old["times"]) and any(new["times"]):
+        then = undisturbed(old["times"], old["reference"], seed)
+        now = undisturbed(new["times"], new["reference"], seed + 1)
+        change = compared(now, then)
+        if change.low > 1 + tolerance:
+            interval = (round(change.low, 4), round(change.high, 4))
+            yield Loss(*about, "time", round(then[0], 4), round(now[0], 4), interval)
+    elif any(old["times"]):
         yield Loss(*about, "errors", 0, sum(new["errors"].values()))
     for name in _COUNTS:
         if new[name] > old[name] * (1 + _COUNT_TOLERANCE) + _COUNT_SLACK:

@@ -166,7 +166,8 @@ def _check(wanted: Wanted) -> None:
         check_peers()
     if min(wanted.rtt_ms, wanted.embedding_ms, wanted.tolerance) < 0:
         raise UsageError("A delay or a tolerance is below 0.", "Give 0 or more.")
-    if wanted.duration_s <= 0 or wanted.limit_ms <= 0 or (wanted.rate or 1) <= 0:
+    rate = 1.0 if wanted.rate is None else wanted.rate
+    if min(wanted.duration_s, wanted.limit_ms, rate) <= 0:
         raise UsageError("A rate, a duration or a limit is not above 0.", "Give numbers above 0.")
 
 

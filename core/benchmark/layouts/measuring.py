@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -31,13 +30,13 @@ Blocks: TypeAlias = dict[tuple[str, str], list[list[Sample]]]
 class Measured:
     """What was measured of one scenario.
 
-    `reference` holds the reference's median times in milliseconds by operation, a block each,
-    measured right beside it.
+    `reference` holds the reference's times in milliseconds by operation, a block each, measured
+    right beside it.
     """
 
     scenario: Scenario
     blocks: Blocks = field(default_factory=dict)
-    reference: dict[str, list[float]] = field(default_factory=dict)
+    reference: dict[str, list[list[float]]] = field(default_factory=dict)
     hit_rates: dict[str, float] = field(default_factory=dict)
 
 
@@ -56,14 +55,14 @@ class Reference:
             "Limit": 20,
         }
 
-    def time_ms(self) -> float:
-        """The median of some of its times."""
+    def times_ms(self) -> list[float]:
+        """Some of its times."""
         found = []
         for _ in range(_REFERENCE_CALLS):
             begin = self._clock.monotonic()
             self._client.query(**self._request)
             found.append((self._clock.monotonic() - begin) * 1000)
-        return statistics.median(found)
+        return found
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ class Measurer:
                 contender.context(history.user_id, question, session)
                 contender.search(history.user_id, question)
                 contender.recent(history.user_id)
-        self._reference.time_ms()
+        self._reference.times_ms()
 
     def _turns(self, scenario: Scenario, effort: Effort) -> Iterator[_Turn]:
         asks = {h.user_id: _questions(h, self._rng) for h in scenario.histories}
@@ -166,7 +165,7 @@ class Measurer:
             for contender in contenders:
                 samples = self._samples(contender, operation, turn, effort)
                 found.blocks.setdefault((contender.name, operation), []).append(samples)
-            found.reference.setdefault(operation, []).append(self._reference.time_ms())
+            found.reference.setdefault(operation, []).append(self._reference.times_ms())
         self._on_block()
 
     def _samples(

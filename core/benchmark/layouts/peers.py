@@ -185,7 +185,8 @@ def peer_rows(
                 "scenario": scenario.label,
                 "messages": scenario.messages,
                 **summary([samples]),
-                "relative": [],
+                "times": [],
+                "reference": [],
             }
 
 

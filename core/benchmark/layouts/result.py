@@ -13,7 +13,7 @@ from core.benchmark.layouts.contenders import LEGACY, LEGACY_WHOLE, OPTIMIZED
 from core.benchmark.layouts.measuring import Measured
 from core.benchmark.layouts.memory_use import MemoryUse
 from core.benchmark.layouts.plan import Scenario
-from core.benchmark.layouts.samples import medians, ratio, summary
+from core.benchmark.layouts.samples import medians, ratio, summary, times
 from core.cost.model import monthly
 from core.cost.prices import Prices
 from core.cost.profile import Profile
@@ -27,25 +27,18 @@ _COUNTED = ("requests", "rounds", "read_units", "write_units", "bytes", "embeddi
 def rows(found: Measured) -> Iterator[dict[str, Any]]:
     """A row an operation and layout of one scenario.
 
-    `relative` are the medians of its blocks as multiples of the reference's, measured beside them.
+    `times` and `reference` are all times, block by block, for who compares it with another run.
     """
     for (layout, operation), blocks in found.blocks.items():
-        reference = found.reference[operation]
         yield {
             "layout": layout,
             "operation": operation,
             "scenario": found.scenario.label,
             "messages": found.scenario.messages,
             **summary(blocks),
-            "relative": relative(medians(blocks), reference),
+            "times": times(blocks),
+            "reference": found.reference[operation],
         }
-
-
-def relative(times: Sequence[float], reference: Sequence[float]) -> list[float]:
-    """Times as multiples of the reference's, block by block; none where a block failed."""
-    if len(times) != len(reference):
-        return []
-    return [round(time / beside, 4) for time, beside in zip(times, reference, strict=True)]
 
 
 def ratios(found: Measured, seed: int) -> Iterator[dict[str, Any]]:

@@ -7,22 +7,26 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from ddsketch import DDSketch
 
 from core.benchmark.evaluation.dataset import Question
 from core.benchmark.evaluation.measures import mean, recall
 from core.benchmark.layouts.contenders import FOUND, Outcome
 from core.benchmark.layouts.exchanges import Waited
-from core.clock import Clock, Random
+from core.clock import Clock
 from core.errors import IalError
 
 ACCURACY = 0.01
 """Quantiles are this share beside the true ones at most (C. Masson et al., "DDSketch", 2019)."""
 SHOWN = (0.5, 0.9, 0.99, 0.999)
 CURVE = (0.01, 0.05, *(n / 20 for n in range(2, 19)), 0.95, 0.98, 0.99, 0.995, 0.999)
-_RESAMPLED = 2000
+_RESAMPLED, _DRAWN = 2000, 400
+_QUICKEST = 0.1
 _BOUNDS = (2.5, 97.5)
 UNITS = ("requests", "rounds", "read_units", "write_units", "index_write_units", "bytes")
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,11 @@ def medians(blocks: Sequence[Sequence[Sample]]) -> list[float]:
     return [float(np.median(some)) for some in times if some]
 
 
+def times(blocks: Sequence[Sequence[Sample]]) -> list[list[float]]:
+    """The times of what succeeded, block by block, in milliseconds."""
+    return [[round(s.ms, 4) for s in block if s.outcome is not None] for block in blocks]
+
+
 @dataclass(frozen=True)
 class Ratio:
     """A ratio, and between what it lies with 95% confidence."""
@@ -175,10 +184,6 @@ class Ratio:
     value: float
     low: float
     high: float
-
-    def plain(self) -> list[float]:
-        """As `[value, low, high]`."""
-        return [round(self.value, 4), round(self.low, 4), round(self.high, 4)]
 
 
 def ratio(over: Sequence[float], under: Sequence[float], seed: int) -> Ratio:
@@ -191,12 +196,51 @@ def ratio(over: Sequence[float], under: Sequence[float], seed: int) -> Ratio:
     Raises:
         ValueError: there is nothing on one side.
     """
-    rng = np.random.default_rng(Random(seed).randrange(2**32))
+    rng = np.random.default_rng(seed)
     top, bottom = np.asarray(over, np.float64), np.asarray(under, np.float64)
     drawn = rng.integers(0, len(top), (_RESAMPLED, len(top)))
     paired = drawn if len(top) == len(bottom) else None
     if paired is None:
         paired = rng.integers(0, len(bottom), (_RESAMPLED, len(bottom)))
-    drawn_ratios = np.median(top[drawn], axis=1) / np.median(bottom[paired], axis=1)
-    low, high = np.percentile(drawn_ratios, _BOUNDS)
-    return Ratio(float(np.median(top) / np.median(bottom)), float(low), float(high))
+    found = np.median(top[drawn], axis=1) / np.median(bottom[paired], axis=1)
+    return _ratio(float(np.median(top) / np.median(bottom)), found)
+
+
+def undisturbed(
+    calls: Sequence[Sequence[float]], reference: Sequence[Sequence[float]], seed: int
+) -> tuple[float, FloatArray]:
+    """A call's time as a multiple of the reference's, both where nothing disturbed them.
+
+    That is the tenth percentile of each: whatever else a machine does makes calls slower, never
+    quicker, so the quickest tenth of them tells most of the code and least of the machine.
+
+    Args:
+        calls: times, block by block.
+        reference: the reference's, measured beside each block.
+        seed: draws the blocks.
+
+    Returns:
+        The multiple, and what it is in each of a bootstrap's draws of blocks.
+    """
+    rng = np.random.default_rng(seed)
+    pairs = [(np.array(c), np.array(r)) for c, r in zip(calls, reference, strict=True) if c]
+    drawn = [
+        _quickest([pairs[n] for n in rng.integers(0, len(pairs), len(pairs))])
+        for _ in range(_DRAWN)
+    ]
+    return _quickest(pairs), np.array(drawn)
+
+
+def compared(now: tuple[float, FloatArray], before: tuple[float, FloatArray]) -> Ratio:
+    """The ratio of two figures of `undisturbed`, with its interval."""
+    return _ratio(now[0] / before[0], now[1] / before[1])
+
+
+def _quickest(pairs: Sequence[tuple[FloatArray, FloatArray]]) -> float:
+    calls, beside = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return float(np.quantile(calls, _QUICKEST) / np.quantile(beside, _QUICKEST))
+
+
+def _ratio(value: float, drawn: FloatArray) -> Ratio:
+    low, high = np.percentile(drawn, _BOUNDS)
+    return Ratio(value, float(low), float(high))

@@ -50,8 +50,17 @@ def page(result: Mapping[str, Any]) -> str:
         uplot_js=_static("uplot.js"),
         plots_js=_static("plots.js"),
         # A `</script>` in a text would end the data.
-        data=orjson.dumps(result).decode().replace("<", "\\u003c"),
+        data=orjson.dumps(_drawn(result)).decode().replace("<", "\\u003c"),
     )
+
+
+def _drawn(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result without single calls' times, which nothing is drawn of."""
+    rows = [
+        {name: value for name, value in row.items() if name not in ("times", "reference")}
+        for row in result["measurements"]
+    ]
+    return {**result, "measurements": rows}
 
 
 def _static(name: str) -> str:

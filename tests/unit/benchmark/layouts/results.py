@@ -35,9 +35,14 @@ CONDITIONS: dict[str, Any] = {
 
 
 def row(layout: str, operation: str, *, slower: float = 1.0, seed: int = 1, **other: Any) -> Any:
-    """A row whose times are `slower` times as long as they would be; noise of 5% by `seed`."""
+    """A row whose times are `slower` times as long as they would be.
+
+    The machine is busy with something else, more and less, by `seed`; calls differ by 5% besides.
+    """
     rng = random.Random(f"{seed}/{layout}/{operation}")
-    relative = [slower * rng.gauss(5.0, 0.25) for _ in range(20)]
+    busy = [1 + abs(rng.gauss(0, 0.3)) for _ in range(20)]
+    own = [[slower * load * rng.gauss(5.0, 0.25) for _ in range(8)] for load in busy]
+    reference = [[load * rng.gauss(1.0, 0.05) for _ in range(8)] for load in busy]
     times = dict.fromkeys(("p50", "p90", "p99", "p99.9", "max", "mean"), 5.0 * slower)
     about = {"layout": layout, "operation": operation, "scenario": "100", "messages": 100}
     return {
@@ -51,7 +56,8 @@ def row(layout: str, operation: str, *, slower: float = 1.0, seed: int = 1, **ot
         "curve": [[0.5, 5.0 * slower], [0.99, 9.0 * slower]],
         "per_second": 200.0,
         "recall": 0.9,
-        "relative": relative,
+        "times": own,
+        "reference": reference,
         **other,
     }
 

@@ -27,7 +27,8 @@ def test_a_page_needs_nothing_else_and_holds_its_data(tmp_path: Path) -> None:
     assert not re.search(r"""(?:src|href)\s*=|@import|url\(|fetch\(|XMLHttp""", text)
     data = re.search(r'<script type="application/json" id="result">(.*?)</script>', text, re.S)
     assert data is not None
-    assert json.loads(data[1])["measurements"] == rows()
+    held = {name: row for name, row in rows()[0].items() if name not in ("times", "reference")}
+    assert json.loads(data[1])["measurements"][0] == held
     assert "$" not in re.sub(r"<script.*?</script>", "", text, flags=re.S)
 
 
