@@ -114,7 +114,8 @@ def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return None  # the binary carries few libraries' descriptions
+        # The binary carries few libraries' descriptions, and has loaded what matters by now.
+        return getattr(sys.modules.get(name), "__version__", None)
 
 
 def _pins() -> Mapping[str, str]:

@@ -82,7 +82,7 @@ def program_finding(program: Program) -> Finding:
     """Whether what runs is fit to run."""
     python = ".".join(map(str, program.python))
     if program.unpacked is not None:
-        found = f"the binary {program.version}, unpacked to {program.unpacked}"
+        found = f"the binary {program.version} (Python {python}), unpacked to {program.unpacked}"
         if not program.left_over:
             return ok("program", found)
         return warning(
