@@ -45,20 +45,17 @@ def shown(result: Mapping[str, Any]) -> RenderableType:
     """All of it."""
     parts: list[RenderableType] = [_head(result)]
     if result["measurements"]:
-        parts += [
-            Text(),
-            *_answer(result),
-            Text(),
-            _counts(result),
-            Text(),
-            _times(result),
-            *_notes(result),
-        ]
-        parts += [Text(), _claims(result)]
+        for some in (_answer, _counts, _times, _notes, _claims):
+            parts += some(result)
     if result["peers"]:
-        parts += [Text(), _peers(result)]
-    parts += [part for tested in result["load"] for part in (Text(), _load(tested))]
+        parts += _peers(result)
+    for tested in result["load"]:
+        parts += _load(tested)
     return Group(*parts)
+
+
+def _title(text: str) -> Text:
+    return Text("\n") + Text(text, style="bold")
 
 
 def _head(result: Mapping[str, Any]) -> Text:
@@ -82,7 +79,7 @@ def _stated(delay: str) -> str:
 
 
 def _answer(result: Mapping[str, Any]) -> Iterator[Text]:
-    yield Text("Is it better?", style="bold")
+    yield _title("Is it better?")
     yield from map(_sentences, result["answer"])
 
 
@@ -90,7 +87,7 @@ def _sentences(text: str) -> Text:
     return plain(textwrap.fill(text, _WIDTH))
 
 
-def _counts(result: Mapping[str, Any]) -> Table:
+def _counts(result: Mapping[str, Any]) -> Iterator[RenderableType]:
     def cell(operation: str, name: str, layout: str, size: int) -> str:
         row = _row(result["measurements"], layout, operation, size)
         value = None if row is None else row[name]
@@ -98,29 +95,31 @@ def _counts(result: Mapping[str, Any]) -> Table:
             return "–"
         return _share(value) if name == "recall" else f"{value:,.1f}"
 
-    table = _by_size(result, "Counts (measured; means a call)")
+    yield _title("Counts (measured; means a call)")
+    table = _by_size(result)
     for title, operation, name in _FIGURES:
         _add(table, result, title, partial(cell, operation, name))
     _add(table, result, "memory at most, MiB", lambda x, n: _memory(result, x, n, "peak_bytes"))
     _add(table, result, "memory held, MiB", lambda x, n: _memory(result, x, n, "held_bytes"))
-    return table
+    yield table
 
 
-def _times(result: Mapping[str, Any]) -> Table:
+def _times(result: Mapping[str, Any]) -> Iterator[RenderableType]:
     def cell(operation: str, layout: str, size: int) -> str:
         row = _row(result["measurements"], layout, operation, size)
         if row is None or not row["latency_ms"]:
             return "–"
         return f"{_short(row['latency_ms']['p50'])}/{_short(row['own_ms']['p50'])}"
 
-    table = _by_size(result, "Times, median ms (measured): all / outside of the endpoint")
+    yield _title("Times, median ms (measured): all / outside of the endpoint")
+    table = _by_size(result)
     for title, operation in _TIMES:
         _add(table, result, title, partial(cell, operation))
-    return table
+    yield table
 
 
-def _by_size(result: Mapping[str, Any], title: str) -> Table:
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+def _by_size(result: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
     table.add_column("messages\n", no_wrap=True)
     for size in _sizes(result):
         table.add_column(f"{size:,}\nlegacy", justify="right", no_wrap=True)
@@ -149,10 +148,10 @@ def _notes(result: Mapping[str, Any]) -> Iterator[Text]:
             yield plain(f"{row['layout']}, {row['operation']} at {row['scenario']}: {failed}")
 
 
-def _claims(result: Mapping[str, Any]) -> Table:
+def _claims(result: Mapping[str, Any]) -> Iterator[RenderableType]:
     last = result["conditions"]["sizes"][-1]
-    title = f"What was claimed, and what is measured with {last:,} messages"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    yield _title(f"What was claimed, and what is measured with {last:,} messages")
+    table = Table(box=None, pad_edge=False)
     table.add_column("against legacy", no_wrap=True)
     table.add_column("how")
     for name in ("claimed", "as it was", "holds", "as much found", "holds"):
@@ -170,14 +169,14 @@ def _claims(result: Mapping[str, Any]) -> Table:
             _change(other["change"]) if other else "",
             _holds(other) if other else "",
         )
-    return table
+    yield table
 
 
-def _peers(result: Mapping[str, Any]) -> Table:
+def _peers(result: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Other libraries beside ours, at the largest history."""
     last = max(row["messages"] for row in result["peers"])
-    title = f"Peers, with {last:,} messages (measured; means a call)"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    yield _title(f"Peers, with {last:,} messages (measured; means a call)")
+    table = Table(box=None, pad_edge=False)
     for name in ("", "", "requests", "read units", "write units", "KiB", "p50 ms"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     ours = (r for r in result["measurements"] if r["layout"] in (LEGACY, OPTIMIZED))
@@ -193,17 +192,18 @@ def _peers(result: Mapping[str, Any]) -> Table:
                 f"{row['bytes'] / 1024:,.1f}",
                 _short(row["latency_ms"]["p50"]) if row["latency_ms"] else "–",
             )
-    return table
+    yield table
 
 
-def _load(tested: Mapping[str, Any]) -> Table:
+def _load(tested: Mapping[str, Any]) -> Iterator[RenderableType]:
     """A contender under load, step by step; what an open loop's call waited counts in."""
     title = f"Load, {tested['layout']}"
     if tested["limit_ms"]:
         held = tested["held_rate"]
         bears = "not even the first step" if held is None else f"{held:g} calls/s"
         title += f": bears {bears} with p99 within {tested['limit_ms']:g} ms"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    yield _title(title)
+    table = Table(box=None, pad_edge=False)
     for name in ("step", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 served", "errors"):
         table.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
     for step in tested["steps"]:
@@ -215,7 +215,7 @@ def _load(tested: Mapping[str, Any]) -> Table:
             *("–" if ms is None else _short(ms) for ms in times),
             plain(", ".join(f"{n} {name}" for name, n in step["errors"].items()) or "none"),
         )
-    return table
+    yield table
 
 
 def _holds(claim: Mapping[str, Any]) -> Text:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from core.benchmark.evaluation.running import State
 from core.benchmark.layouts.job import Job, run_job
-from core.benchmark.layouts.running import State
 from core.errors import DifferenceError
 from ialctl.benchmark_words import shown
 from ialctl.context import AppContext

@@ -21,7 +21,7 @@ from core.clock import SYSTEM_CLOCK, new_id
 from core.errors import DifferenceError, IalError, details
 
 if TYPE_CHECKING:
-    from core.benchmark.layouts.running import State
+    from core.benchmark.evaluation.running import State
 
 _FIGURES = ("read_units", "write_units", "requests", "rounds", "embeddings", "recall")
 

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from core.aws.capacity import IndexSchema, TableSchema
+from core.aws.capacity import TableSchema
+from core.aws.creating import create_arguments
 from core.aws.session import AwsSession
 from core.errors import NotFoundError
 from tests.waiting import until
@@ -19,25 +20,14 @@ def create_table(
 
     `vectors` are the dimensions of a vector index; 0 makes none.
     """
-    names = {*schema.keys, *(n for i in schema.indexes for n in (i.hash_key, i.range_key) if n)}
-    names |= {"user_id"} if vectors else set()
     client = aws.client("dynamodb")
-    # DynamoDB takes no empty list of indexes.
-    indexes = [
-        {"IndexName": i.name, "KeySchema": _keys(i), "Projection": _projection(i)}
-        for i in schema.indexes
-    ]
-    client.create_table(
-        TableName=schema.name,
-        KeySchema=_keys(schema),
-        AttributeDefinitions=[
-            {"AttributeName": n, "AttributeType": "N" if n in numbers else "S"}
-            for n in sorted(names)
-        ],
-        BillingMode="PAY_PER_REQUEST",
-        **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
-        **({"VectorIndexes": [vector_index(vectors)]} if vectors else {}),
-    )
+    arguments = create_arguments(schema, numbers)
+    if vectors:
+        arguments["VectorIndexes"] = [vector_index(vectors)]
+        user = {"AttributeName": "user_id", "AttributeType": "S"}
+        if user not in arguments["AttributeDefinitions"]:
+            arguments["AttributeDefinitions"].append(user)
+    client.create_table(**arguments)
     until(lambda: client.describe_table(TableName=schema.name)["Table"]["TableStatus"] == "ACTIVE")
 
 
@@ -59,16 +49,3 @@ def delete_table(aws: AwsSession, name: str) -> None:
     client.delete_table(TableName=name)
     with contextlib.suppress(NotFoundError):
         until(lambda: not client.describe_table(TableName=name))
-
-
-def _keys(schema: TableSchema | IndexSchema) -> list[dict[str, str]]:
-    keys = [{"AttributeName": schema.hash_key, "KeyType": "HASH"}]
-    if schema.range_key:
-        keys.append({"AttributeName": schema.range_key, "KeyType": "RANGE"})
-    return keys
-
-
-def _projection(index: IndexSchema) -> dict[str, Any]:
-    if index.projected == "ALL":
-        return {"ProjectionType": "ALL"}
-    return {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projected)}

@@ -10,13 +10,14 @@ from typing import IO, Any
 
 from core.benchmark.evaluation.files import check_writable, write_json
 from core.benchmark.evaluation.job import settings_for
+from core.benchmark.evaluation.running import State
 from core.benchmark.layouts.comparing import load_result
 from core.benchmark.layouts.exchanges import NO_FAULTS
 from core.benchmark.layouts.load_test import LoadPlan, LoadTest
 from core.benchmark.layouts.opening import Target
 from core.benchmark.layouts.peers import check_peers
 from core.benchmark.layouts.plan import PEER_SIZES, SIZES, Effort, Plan, Scenario
-from core.benchmark.layouts.running import Benchmark, State
+from core.benchmark.layouts.running import Benchmark
 from core.benchmark.layouts.scenarios import file_scenario, made_scenarios, many_users
 from core.clock import Clock, Ids
 from core.cost.prices import US_EAST_1

@@ -18,9 +18,7 @@ def describe() -> dict[str, Any]:
     """The machine, its operating system, Python and the libraries that count; no names of it."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": _cores(),
         "memory_bytes": _memory(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from core.aws.session import AwsSession
 from core.benchmark.evaluation.dataset import Question
 from core.benchmark.layouts.contenders import Contender, Outcome, Saying
 from core.benchmark.layouts.plan import OPERATIONS, Effort, History, Scenario
-from core.benchmark.layouts.samples import Sample, measured
+from core.benchmark.layouts.samples import Sample, measured, summary
 from core.clock import Clock, Random
 from core.errors import InterruptedRunError
 
@@ -20,6 +20,7 @@ _REFERENCE_CALLS = 8
 _SITTING = 5
 """Rounds after which engines are opened anew: which core a thread came to lie on is chance."""
 _REUSED = 8
+_COUNTED_HISTORIES = 10
 _REUSED_SHARE = 0.5
 
 Blocks: TypeAlias = dict[tuple[str, str], list[list[Sample]]]
@@ -30,14 +31,22 @@ Blocks: TypeAlias = dict[tuple[str, str], list[list[Sample]]]
 class Measured:
     """What was measured of one scenario.
 
+    `counted` are the same calls in every run, however busy the machine: what counts are taken from.
+    `blocks` are as many as there was time for: what times are taken from.
     `reference` holds the reference's times in milliseconds by operation, a block each, measured
     right beside it.
     """
 
     scenario: Scenario
+    counted: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
     blocks: Blocks = field(default_factory=dict)
     reference: dict[str, list[list[float]]] = field(default_factory=dict)
     hit_rates: dict[str, float] = field(default_factory=dict)
+
+    def summary(self, layout: str, operation: str) -> dict[str, Any]:
+        """What the calls of an operation come to (see `samples.summary`)."""
+        key = (layout, operation)
+        return summary(self.blocks[key], self.counted.get(key, ()))
 
 
 class Reference:
@@ -90,7 +99,7 @@ class Measurer:
         contenders: Sequence[Contender],
         reference: Reference,
         clock: Clock,
-        rng: Random,
+        seed: int,
         *,
         stopped: Callable[[], bool],
         on_block: Callable[[], None] = lambda: None,
@@ -99,7 +108,8 @@ class Measurer:
         self._contenders = contenders
         self._reference = reference
         self._clock = clock
-        self._rng = rng
+        self._seed = seed
+        self._rng = Random(seed)
         self._stopped = stopped
         self._on_block = on_block
 
@@ -114,11 +124,29 @@ class Measurer:
         found = Measured(scenario)
         for some in (READS, ("append",)):
             wanted = [operation for operation in some if operation in operations]
-            turns = self._turns(scenario, effort)
+            self._count(found, effort, wanted)
+            turns = self._turns(scenario, effort.calls)
             for left in range(effort.blocks if wanted else 0, 0, -_SITTING):
                 sitting = itertools.islice(turns, min(left, _SITTING))
                 self._sitting(found, sitting, effort, wanted)
         return found
+
+    def _count(self, found: Measured, effort: Effort, operations: Sequence[str]) -> None:
+        histories = found.scenario.histories[:_COUNTED_HISTORIES]
+        each = effort.counting(len(histories))
+        if not operations or not each.calls:
+            return
+        for made in self._contenders:
+            contender = made.fresh()
+            try:
+                self._warm_up([contender], found.scenario)
+                turns = self._turns(found.scenario, each.append_calls, Random(self._seed))
+                for turn in itertools.islice(turns, len(histories)):
+                    for operation in operations:
+                        samples = self._samples(contender, operation, turn, each)
+                        found.counted.setdefault((made.name, operation), []).extend(samples)
+            finally:
+                contender.close()
 
     def _sitting(
         self, found: Measured, turns: Iterator[_Turn], effort: Effort, operations: Sequence[str]
@@ -145,12 +173,12 @@ class Measurer:
                 contender.recent(history.user_id)
         self._reference.times_ms()
 
-    def _turns(self, scenario: Scenario, effort: Effort) -> Iterator[_Turn]:
-        asks = {h.user_id: _questions(h, self._rng) for h in scenario.histories}
+    def _turns(self, scenario: Scenario, calls: int, rng: Random | None = None) -> Iterator[_Turn]:
+        asks = {h.user_id: _questions(h, rng or self._rng) for h in scenario.histories}
         says = {h.user_id: Saying(h.conversation) for h in scenario.histories}
         for history in itertools.cycle(scenario.histories):
-            asked = tuple(itertools.islice(asks[history.user_id], effort.calls))
-            said = tuple(says[history.user_id].next() for _ in range(effort.calls))
+            asked = tuple(itertools.islice(asks[history.user_id], calls))
+            said = tuple(says[history.user_id].next() for _ in range(calls))
             yield _Turn(history, asked, said)
 
     def _block(

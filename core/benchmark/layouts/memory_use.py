@@ -19,7 +19,7 @@ from typing import Any
 from core.benchmark.evaluation.dataset import Question
 from core.benchmark.layouts.contenders import Contender
 from core.benchmark.layouts.plan import History
-from core.errors import IalError, InterruptedRunError
+from core.errors import IalError, TargetError
 
 _QUESTIONS = 2
 _PAGE_FIELD = "VmRSS:"
@@ -65,7 +65,7 @@ def memory_use(make: Callable[[], Contender], asked: Asked) -> MemoryUse:
         asked: what is asked of it.
 
     Raises:
-        InterruptedRunError: a process ended without an answer.
+        TargetError: a process ended without an answer.
     """
     resident = _elsewhere(_resident_growth, make, asked)
     held, peak = _elsewhere(_traced, make, asked)
@@ -89,7 +89,7 @@ def _elsewhere(measure: Callable[..., Any], make: Callable[[], Contender], asked
         child.terminate()
         child.join()
     if answer is None:
-        raise InterruptedRunError(
+        raise TargetError(
             "The process that measures memory ended without an answer.", "Run it again."
         )
     return answer[0]

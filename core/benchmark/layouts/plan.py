@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from core.benchmark.evaluation.dataset import Conversation
 from core.errors import UsageError
@@ -41,8 +42,9 @@ class Effort:
 
     A block of an operation ends after `block_s` seconds, so that a slow one does not take all the
     time. Cold contexts, which need an engine each, come `cold_calls` to a block; appends, which
-    make the history longer, `append_calls`. `mixed_s` seconds of mixed load by `workers` threads
-    close the run.
+    make the history longer, `append_calls`. Counts are taken from `counted` calls apart, which are
+    the same however busy the machine is (0: from the calls that are timed). `mixed_s` seconds of
+    mixed load by `workers` threads close the run.
     """
 
     blocks: int = 20
@@ -50,6 +52,7 @@ class Effort:
     append_calls: int = 8
     cold_calls: int = 2
     block_s: float = 0.1
+    counted: int = 40
     mixed_s: float = 3.0
     workers: int = 4
 
@@ -57,6 +60,20 @@ class Effort:
         """The most calls of an operation in a block."""
         few = {"context_cold": self.cold_calls, "append": self.append_calls}
         return few.get(operation, self.calls)
+
+    def counting(self, histories: int) -> Effort:
+        """The calls that counts are taken from, in each of so many histories: no time ends them.
+
+        Of appends there are more: the index is packed once in so many, which counts in.
+        """
+        each = math.ceil(self.counted / histories)
+        return replace(
+            self,
+            calls=each,
+            append_calls=2 * each,
+            cold_calls=math.ceil(each / 8),
+            block_s=math.inf,
+        )
 
     def __post_init__(self) -> None:
         if self.blocks < 2:

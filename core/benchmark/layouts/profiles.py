@@ -53,8 +53,8 @@ def profile(
 
 
 def _appends(layout: str, measured: Sequence[Measured]) -> tuple[list[Any], list[Any]]:
-    blocks = (block for m in measured for block in m.blocks[(layout, "append")])
-    outcomes = [s.outcome for block in blocks for s in block if s.outcome is not None]
+    samples = (s for m in measured for s in m.counted[(layout, "append")])
+    outcomes = [s.outcome for s in samples if s.outcome is not None]
     return [o.history for o in outcomes], [o.index for o in outcomes]
 
 

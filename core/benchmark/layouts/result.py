@@ -13,14 +13,14 @@ from core.benchmark.layouts.contenders import LEGACY, LEGACY_WHOLE, OPTIMIZED
 from core.benchmark.layouts.measuring import Measured
 from core.benchmark.layouts.memory_use import MemoryUse
 from core.benchmark.layouts.plan import Scenario
-from core.benchmark.layouts.samples import medians, ratio, summary, times
+from core.benchmark.layouts.samples import medians, ratio, times
 from core.cost.model import monthly
 from core.cost.prices import Prices
 from core.cost.profile import Profile
 from core.cost.usage import Terms, Usage
 
 SCHEMA = "ialctl.benchmark/1"
-MEASURED, MODELLED, CLAIMED = "measured", "modelled", "claimed"
+MEASURED, MODELLED = "measured", "modelled"
 _COUNTED = ("requests", "rounds", "read_units", "write_units", "bytes", "embeddings")
 
 
@@ -35,7 +35,7 @@ def rows(found: Measured) -> Iterator[dict[str, Any]]:
             "operation": operation,
             "scenario": found.scenario.label,
             "messages": found.scenario.messages,
-            **summary(blocks),
+            **found.summary(layout, operation),
             "times": times(blocks),
             "reference": found.reference[operation],
         }
@@ -63,7 +63,7 @@ def ratios(found: Measured, seed: int) -> Iterator[dict[str, Any]]:
                 "ratio": round(time.value, 4),
                 "interval": [round(time.low, 4), round(time.high, 4)],
             }
-            yield from _counted(about, summary(old), summary(new))
+            yield from _counted(about, *(found.summary(x, operation) for x in (LEGACY, OPTIMIZED)))
 
 
 def _counted(

@@ -12,6 +12,7 @@ from typing import Any
 from core import __version__
 from core.aws.capacity import TableSchema
 from core.aws.session import AwsSession
+from core.benchmark.evaluation.running import State
 from core.benchmark.layouts import machine
 from core.benchmark.layouts.answer import answer
 from core.benchmark.layouts.comparing import Loss, check_comparable, losses
@@ -33,7 +34,7 @@ from core.benchmark.layouts.profiles import profile
 from core.benchmark.layouts.result import SCHEMA, Found, ratios, rows, verdicts
 from core.benchmark.layouts.storing import stored
 from core.benchmark.layouts.tables import own_tables
-from core.clock import Clock, Ids, Random, iso
+from core.clock import Clock, Ids, iso
 from core.cost.prices import US_EAST_1
 from core.cost.profile import Profile
 from core.cost.usage import Usage
@@ -54,15 +55,6 @@ _NOTHING: Mapping[str, Any] = {
 _WHOLE_OPERATIONS = ("context_warm", "search")
 USAGE = Usage(users=1000, messages_per_day=20, history_days=90)
 """For the cost that stands in the report; `ialctl cost` takes others."""
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a run is: `done` of `total` parts, and what it does now."""
-
-    done: int
-    total: int
-    words: str
 
 
 @dataclass(frozen=True)
@@ -190,7 +182,7 @@ class Benchmark:
         searcher = stand.contenders[0].whole(scenario.messages)
         words = f"at {scenario.label} messages, legacy, all of them searched"
         measurer = self._measurer(stand, plan, scenario, words, (searcher,))
-        effort = dataclasses.replace(plan.effort, blocks=_WHOLE_BLOCKS, calls=1)
+        effort = dataclasses.replace(plan.effort, blocks=_WHOLE_BLOCKS, calls=1, counted=0)
         return measurer.measure(scenario, effort, _WHOLE_OPERATIONS)
 
     def _measurer(
@@ -206,7 +198,7 @@ class Benchmark:
             contenders or stand.contenders,
             Reference(stand.session, stand.schemas[0].name, user, self._clock),
             self._clock,
-            Random(plan.seed),
+            plan.seed,
             stopped=self._stopped,
             on_block=lambda: self.say(f"measuring {words}"),
         )

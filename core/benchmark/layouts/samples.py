@@ -138,17 +138,15 @@ def curve(values: Sequence[float]) -> list[list[float]]:
     return [[q, round(float(held.get_quantile_value(q) or 0.0), 4)] for q in CURVE if values]
 
 
-def summary(blocks: Sequence[Sequence[Sample]]) -> dict[str, Any]:
-    """What all the calls come to; units, requests and texts are means of those that succeeded.
+def summary(blocks: Sequence[Sequence[Sample]], counted: Sequence[Sample] = ()) -> dict[str, Any]:
+    """What all the calls come to: times of `blocks`, counts of `counted` (none: of the same calls).
 
-    `recall` is the mean over the questions, however often each was asked.
+    Units, requests and texts are means of the calls that succeeded. `recall` is the mean over the
+    questions, however often each was asked.
     """
     samples = [sample for block in blocks for sample in block]
     done = [s for s in samples if s.outcome is not None]
-    spent = [s.outcome.consumed for s in done if s.outcome is not None]
-    units = {name: round(mean(getattr(c, name) for c in spent), 4) for name in UNITS}
-    recalls = {s.question: s.recall for s in done if s.recall is not None}
-    errors = [s.error for s in samples if s.error]
+    errors = [s.error for s in (*samples, *counted) if s.error]
     times = [s.ms for s in done]
     return {
         "calls": len(samples),
@@ -158,10 +156,19 @@ def summary(blocks: Sequence[Sequence[Sample]]) -> dict[str, Any]:
         "own_ms": quantiles([s.ms - s.endpoint_ms for s in done]),
         "curve": curve(times),
         "per_second": round(1000 * len(times) / sum(times), 2) if times else 0.0,
-        **units,
-        "tries": round(mean(s.tries for s in done), 4),
-        "embeddings": round(mean(s.texts for s in done), 4),
-        "embedding_calls": round(mean(s.calls for s in done), 4),
+        **_counts(counted or samples),
+    }
+
+
+def _counts(samples: Sequence[Sample]) -> dict[str, Any]:
+    done = [(s, s.outcome.consumed) for s in samples if s.outcome is not None]
+    recalls = {s.question: s.recall for s, _ in done if s.recall is not None}
+    return {
+        "counted": len(samples),
+        **{name: round(mean(getattr(c, name) for _, c in done), 4) for name in UNITS},
+        "tries": round(mean(s.tries for s, _ in done), 4),
+        "embeddings": round(mean(s.texts for s, _ in done), 4),
+        "embedding_calls": round(mean(s.calls for s, _ in done), 4),
         "recall": round(mean(recalls.values()), 4) if recalls else None,
     }
 

@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from core.aws.capacity import IndexSchema, TableSchema
+from core.aws.capacity import TableSchema
+from core.aws.creating import create_arguments
 from core.aws.session import AwsSession
 from core.clock import Clock
 from core.errors import LockHeldError, NotFoundError, TargetError
@@ -71,22 +71,8 @@ def own_tables(
 
 def create(session: AwsSession, schema: TableSchema) -> None:
     """Makes a table on demand, with its indexes."""
-    keyed = {*schema.keys, *(n for i in schema.indexes for n in (i.hash_key, i.range_key) if n)}
-    legacy = not schema.indexes
-    indexes = [
-        {"IndexName": i.name, "KeySchema": _keys(i), "Projection": _projection(i)}
-        for i in schema.indexes
-    ]
-    session.client("dynamodb").create_table(
-        TableName=schema.name,
-        KeySchema=_keys(schema),
-        AttributeDefinitions=[
-            {"AttributeName": n, "AttributeType": "N" if n in NUMBERS and not legacy else "S"}
-            for n in sorted(keyed)
-        ],
-        BillingMode="PAY_PER_REQUEST",
-        **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
-    )
+    numbers = NUMBERS if schema.indexes else ()  # a legacy table's times are texts
+    session.client("dynamodb").create_table(**create_arguments(schema, numbers))
 
 
 def wait_until_active(session: AwsSession, name: str, clock: Clock) -> None:
@@ -151,16 +137,3 @@ def _note(session: AwsSession, folder: Path, names: Sequence[str]) -> None:
     aside = path.with_suffix(".part")
     aside.write_text(json.dumps({"where": session.where, "tables": list(names)}))
     aside.replace(path)
-
-
-def _keys(schema: TableSchema | IndexSchema) -> list[dict[str, str]]:
-    keys = [{"AttributeName": schema.hash_key, "KeyType": "HASH"}]
-    if schema.range_key:
-        keys.append({"AttributeName": schema.range_key, "KeyType": "RANGE"})
-    return keys
-
-
-def _projection(index: IndexSchema) -> dict[str, Any]:
-    if index.projected == "ALL":
-        return {"ProjectionType": "ALL"}
-    return {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projected)}
