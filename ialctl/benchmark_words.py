@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.benchmark.layouts.contenders import LEGACY, LEGACY_WHOLE, OPTIMIZED
+from core.benchmark.layouts.contenders import LEGACY, LEGACY_INLINE, LEGACY_WHOLE, OPTIMIZED
 from ialctl.output import plain
 from ialctl.words import duration_words
 
@@ -152,24 +152,26 @@ def _claims(result: Mapping[str, Any]) -> Iterator[RenderableType]:
     last = result["conditions"]["sizes"][-1]
     yield _title(f"What was claimed, and what is measured with {last:,} messages")
     table = Table(box=None, pad_edge=False)
-    table.add_column("against legacy", no_wrap=True)
-    table.add_column("how")
-    for name in ("claimed", "as it was", "holds", "as much found", "holds"):
+    for name in ("against legacy", "how"):
+        table.add_column(name, no_wrap=True)
+    for name in ("claimed", "as it was", "vectors inline", "as much found"):
         table.add_column(name, justify="right", no_wrap=True)
     verdicts = [c for c in result["claims"] if c["messages"] == last or c["label"] == "modelled"]
+    by_name = {(c["name"], c["against"]): c for c in verdicts}
     for claim in (c for c in verdicts if c["against"] == LEGACY):
-        same = (c for c in verdicts if c["name"] == claim["name"] and c["against"] == LEGACY_WHOLE)
-        other = next(same, None)
-        table.add_row(
-            plain(claim["name"]),
-            claim["label"],
-            _change(claim["claimed"]),
-            _change(claim["change"]),
-            _holds(claim),
-            _change(other["change"]) if other else "",
-            _holds(other) if other else "",
-        )
+        against = (LEGACY, LEGACY_INLINE, LEGACY_WHOLE)
+        found = (by_name.get((claim["name"], layout)) for layout in against)
+        cells = (_verdict(one) for one in found)
+        table.add_row(plain(claim["name"]), claim["label"], _change(claim["claimed"]), *cells)
     yield table
+
+
+def _verdict(claim: Mapping[str, Any] | None) -> Text:
+    """A change, and whether it is what was claimed."""
+    if claim is None:
+        return Text("")
+    holds = Text(" yes", style="green") if claim["holds"] else Text("  no", style="red")
+    return Text(_change(claim["change"])) + holds
 
 
 def _peers(result: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -216,10 +218,6 @@ def _load(tested: Mapping[str, Any]) -> Iterator[RenderableType]:
             plain(", ".join(f"{n} {name}" for name, n in step["errors"].items()) or "none"),
         )
     yield table
-
-
-def _holds(claim: Mapping[str, Any]) -> Text:
-    return Text("yes", style="green") if claim["holds"] else Text("no", style="red")
 
 
 def _row(rows: _Rows, layout: str, operation: str, messages: int) -> Any:

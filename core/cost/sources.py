@@ -14,6 +14,8 @@ from core.cost.measured import LEGACY_INLINE, SHIPPED
 from core.cost.profile import LAYOUTS, Profile
 from core.errors import StorageError, UsageError
 
+INLINE = "legacy_inline"
+"""The member of `profiles` for legacy items that carry their vectors; may be left out."""
 MOST_BYTES = 64 * 1024 * 1024
 _CURE = "Name a file that `ialctl benchmark --save FILE` wrote, or leave --from out."
 
@@ -94,15 +96,18 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> Profiles:
     held = _load(path).get("profiles")
-    if not isinstance(held, Mapping) or set(held) != set(LAYOUTS):
+    if not isinstance(held, Mapping) or not set(LAYOUTS) <= set(held):
         raise UsageError(f"'{path}' holds no profiles of both layouts.", _CURE)
     try:
         legacy, optimized = (Profile.from_json(held[layout]) for layout in LAYOUTS)
+        inline = Profile.from_json(held[INLINE]) if INLINE in held else None
     except UsageError as error:
         raise UsageError(f"'{path}' can't be used: {error.what}", error.cure) from error
     if (legacy.layout, optimized.layout) != LAYOUTS:
         raise UsageError(f"'{path}' holds profiles under the names of others.", _CURE)
-    return Profiles(legacy, optimized, f"{path.name}: {optimized.source}")
+    others = {} if inline is None else {_KINDS["inline"][0]: inline}
+    source = f"{path.name}: {optimized.source}"
+    return Profiles(legacy, optimized, source, other_legacies=others)
 
 
 def _load(path: Path) -> Mapping[str, Any]:

@@ -68,7 +68,7 @@ def test_a_result_has_every_figure(saved: Path) -> None:
     """Counts, times, recall, memory, claims; a table and a page; the newest for `ialctl cost`."""
     result = json.loads((saved / "base.json").read_text())
     by_name = {(r["layout"], r["operation"]): r for r in result["measurements"]}
-    assert len(by_name) == 2 * 6 + 2
+    assert len(by_name) == 2 * 6 + 5 + 2
     legacy, optimized = by_name["legacy", "context_warm"], by_name["optimized", "context_warm"]
     assert legacy["embeddings"] == 101
     assert optimized["embeddings"] <= 1
@@ -79,7 +79,7 @@ def test_a_result_has_every_figure(saved: Path) -> None:
     assert all(not row["errors"] for row in by_name.values())
     assert optimized["recall"] == 1
     names = {m["layout"] for m in result["memory"]}
-    assert names == {"legacy", "optimized", "legacy, whole history"}
+    assert names == {layout for layout, _ in by_name}
     assert all(m["peak_bytes"] >= m["held_bytes"] > 0 for m in result["memory"])
     assert {c["label"] for c in result["claims"]} == {"measured", "modelled"}
     assert (saved / "report.html").read_text().startswith("<!doctype html>")
@@ -88,6 +88,10 @@ def test_a_result_has_every_figure(saved: Path) -> None:
     shown = (saved / "shown.txt").read_text()
     assert "Is it better?" in shown
     assert "as much found" in shown
+    inline = by_name["legacy, vectors inline", "context_warm"]
+    assert inline["read_units"] > 5 * legacy["read_units"]
+    assert inline["embeddings"] == 1
+    assert set(result["profiles"]) == {"legacy", "optimized", "legacy_inline"}
 
 
 def test_a_saved_result_is_compared_with_and_a_loss_ends_with_3(
@@ -186,6 +190,7 @@ def test_two_at_once_are_refused(settings: Settings, cli: MemoryCli) -> None:
         (["--rate", "0"], "not above 0"),
         (["--compare", "none.json"], "The result 'none.json' can't be read"),
         (["--dataset", "none.json"], "The file 'none.json' can't be read"),
+        (["--save", "/dev/null"], "is no ordinary file"),
         (["--report", "no/such/report.html"], "lies in a folder that is not there"),
         (["--rate", "9", "--compare", "x.json"], "Load is put on both layouts alone"),
     ],

@@ -14,10 +14,15 @@ def check_writable(path: Path, option: str) -> None:
     """Refuses a place where no file can be written, before a run that would be in vain.
 
     Raises:
-        UsageError: it is a folder, or its folder is not there.
+        UsageError: it is a folder or a device, or its folder is not there.
     """
     if path.is_dir():
         raise UsageError(f"{option} '{path}' is a folder.", "Name a file in it.")
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            f"{option} '{path}' is no ordinary file, and would be replaced by one.",
+            "Name another; JSON goes to standard output with --json.",
+        )
     if not path.parent.is_dir():
         raise UsageError(
             f"{option} '{path}' lies in a folder that is not there.", f"Make it: {path.parent}."

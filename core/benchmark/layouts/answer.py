@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core.benchmark.layouts.contenders import LEGACY, LEGACY_WHOLE, OPTIMIZED
+from core.benchmark.layouts.contenders import LEGACY, LEGACY_INLINE, LEGACY_WHOLE, OPTIMIZED
 from core.benchmark.layouts.result import MODELLED
 
 _Row = Mapping[str, Any]
+_AGAINST = (
+    (LEGACY, "against it as it was"),
+    (LEGACY_INLINE, "with vectors inline"),
+    (LEGACY_WHOLE, "where it finds as much"),
+)
 
 
 def answer(result: Mapping[str, Any]) -> Iterator[str]:
@@ -21,14 +26,19 @@ def answer(result: Mapping[str, Any]) -> Iterator[str]:
     }
     if LEGACY in rows and OPTIMIZED in rows:
         yield _as_it_was(largest, rows[LEGACY], rows[OPTIMIZED])
+        if LEGACY_INLINE in rows:
+            yield _with_vectors(rows[LEGACY_INLINE], rows[OPTIMIZED])
         if LEGACY_WHOLE in rows:
             yield _finding_as_much(rows[LEGACY_WHOLE], rows[OPTIMIZED])
-    verdicts = (c for c in result["claims"] if c["against"] == LEGACY)
-    mine = [c["holds"] for c in verdicts if c["messages"] == largest or c["label"] == MODELLED]
-    if mine:
-        held = {0: "none holds", 1: "one holds", len(mine): "all hold"}
-        hold = held.get(sum(mine), f"{sum(mine)} hold")
-        yield f"Of {len(mine)} figures that were claimed, {hold} against it as it was."
+    claims = [c for c in result["claims"] if c["messages"] == largest or c["label"] == MODELLED]
+    counted = [
+        (sum(c["holds"] for c in own), len(own), words)
+        for layout, words in _AGAINST
+        if (own := [c for c in claims if c["against"] == layout])
+    ]
+    if counted:
+        held = (f"{holding} of {total} {words}" for holding, total, words in counted)
+        yield f"Of the figures that were claimed there hold {', '.join(held)}."
 
 
 def _as_it_was(messages: int, old: _Row, new: _Row) -> str:
@@ -40,13 +50,23 @@ def _as_it_was(messages: int, old: _Row, new: _Row) -> str:
     )
 
 
+def _with_vectors(inline: _Row, new: _Row) -> str:
+    return (
+        f"Where legacy items carry their vectors it takes {inline['read_units']:.3g} read units "
+        f"and {_time(inline)}: {_times(inline, new):,.0f} times the units."
+    )
+
+
 def _finding_as_much(whole: _Row, new: _Row) -> str:
-    units = whole["read_units"] / max(new["read_units"], 0.5)
     times = whole["latency_ms"]["p50"] / new["latency_ms"]["p50"]
     return (
         f"To look at as much, the legacy layout takes {whole['read_units']:,.0f} read units and "
-        f"{_time(whole)}: {units:,.0f} times the units, {times:,.0f} times as long."
+        f"{_time(whole)}: {_times(whole, new):,.0f} times the units, {times:,.0f} times as long."
     )
+
+
+def _times(old: _Row, new: _Row) -> float:
+    return float(old["read_units"] / max(new["read_units"], 0.5))
 
 
 def _share(row: _Row) -> str:

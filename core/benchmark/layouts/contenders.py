@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from core.aws.boto_table import open_table
 from core.aws.capacity import Consumed
@@ -22,12 +22,17 @@ from core.memory.context_engine import WINDOW, ContextEngine
 from core.memory.context_engine_optimized import OptimizedContextEngine
 from core.memory.legacy_items import iso_text, to_item
 from core.memory.memory_manager import MemoryManager
+from core.memory.model import Message
 from core.memory.parts import Options, Parts, Tables
 from core.memory.schema import embeddings_schema, history_schema, legacy_history_schema
 
 LEGACY, OPTIMIZED = "legacy", "optimized"
 LEGACY_WHOLE = "legacy, whole history"
 """The legacy engine, told to search all that there is: what finding as much would take of it."""
+LEGACY_INLINE = "legacy, vectors inline"
+"""The legacy engine over items that carry their vectors, as many installations have them."""
+INLINE_SUFFIX = "-inline"
+_INLINE_MESSAGES = 300
 READ = 20
 """Messages that are read of the newest, and of a session."""
 FOUND = 10
@@ -144,11 +149,17 @@ class LegacyContender:
     """The legacy engine, its model asked as it always was: a text a call, nothing cached."""
 
     def __init__(
-        self, home: Home, positions: _Positions | None = None, window: int = WINDOW
+        self,
+        home: Home,
+        positions: _Positions | None = None,
+        window: int = WINDOW,
+        *,
+        inline: bool = False,
     ) -> None:
-        """`window` messages are searched; another number, another name."""
+        """`window` messages are searched; `inline`: items carry vectors. Each has its own name."""
         self._home = home
-        self.name = LEGACY if window == WINDOW else LEGACY_WHOLE
+        self._inline = inline
+        self.name = LEGACY_INLINE if inline else LEGACY if window == WINDOW else LEGACY_WHOLE
         self.exchanges = home.exchanges
         self.model = home.model
         self._positions = positions or _Positions()
@@ -158,54 +169,77 @@ class LegacyContender:
         self._engine = ContextEngine(memory, embeddings, home.clock, window=window)
 
     def load(self, user_id: str, conversation: Conversation) -> None:
-        """Stores a history under keys of the kind that the engine makes."""
-        numbered = [
-            (f"{iso_text(m.timestamp_us)}#{number:08d}-benchmrk", m)
-            for number, m in enumerate(conversation.messages)
-        ]
-        self._table.batch_write(
-            [
-                to_item(dataclasses.replace(m, user_id=user_id, message_id=name))
-                for name, m in numbered
-            ]
-        )
-        names = {name: number for number, (name, _) in enumerate(numbered)}
-        self._positions.hold(user_id, names)
+        """Stores a history under keys of the kind that the engine makes.
+
+        With vectors only as much of its end as the engine ever looks at: the rest would be written
+        to no purpose.
+        """
+        numbered = list(enumerate(conversation.messages))
+        user = self._user(user_id)
+        kept = numbered[-_INLINE_MESSAGES:] if self._inline else numbered
+        items = [self._item(user, number, message) for number, message in kept]
+        self._table.batch_write(items)
+        first = kept[0][0]
+        names = {str(item["sort_key"]): first + n for n, item in enumerate(items)}
+        self._positions.hold(user, names)
+
+    def _item(self, user: str, number: int, message: Message) -> dict[str, Any]:
+        name = f"{iso_text(message.timestamp_us)}#{number:08d}-benchmrk"
+        named = dataclasses.replace(message, user_id=user, message_id=name)
+        return to_item(named, self._vector(message.content))
+
+    def _vector(self, text: str) -> list[float] | None:
+        if not self._inline or not text.strip():
+            return None
+        return self._engine.embeddings.generate_embedding(text)
+
+    def _user(self, user_id: str) -> str:
+        return f"{user_id}{INLINE_SUFFIX}" if self._inline else user_id
 
     def fresh(self) -> LegacyContender:
         """A new engine; it never knew anything of anybody."""
-        return LegacyContender(self._home, self._positions, self._engine.window)
+        window = self._engine.window
+        return LegacyContender(self._home, self._positions, window, inline=self._inline)
 
     def whole(self, messages: int) -> LegacyContender:
         """The same, which searches a history of so many messages from its end to its beginning."""
         return LegacyContender(self._home, self._positions, messages)
 
+    def inline(self) -> LegacyContender:
+        """The same over users of its own, whose items carry their vectors."""
+        return LegacyContender(self._home, self._positions, inline=True)
+
     def append(self, user_id: str, session_id: str, role: str, text: str) -> Outcome:
         """A put."""
-        saved = self._engine.memory.save_message(user_id, session_id, role, text)
+        user, vector = self._user(user_id), self._vector(text)
+        memory = self._engine.memory
+        saved = memory.save_message(user, session_id, role, text, embedding=vector)
         return Outcome(saved.consumed, history=saved.consumed, index=Consumed())
 
     def recent(self, user_id: str) -> Outcome:
         """A query of the newest."""
-        return Outcome(self._engine.memory.get_recent_context(user_id, READ).consumed)
+        found = self._engine.memory.get_recent_context(self._user(user_id), READ)
+        return Outcome(found.consumed)
 
     def session(self, user_id: str, session_id: str) -> Outcome:
         """Reads backwards until there are enough."""
-        found = self._engine.memory.get_session_history(user_id, session_id, READ)
+        found = self._engine.memory.get_session_history(self._user(user_id), session_id, READ)
         return Outcome(found.consumed)
 
     def context(self, user_id: str, question: Question, session_id: str) -> Outcome:
         """The window, compared."""
-        context = self._engine.build_context(question.text, user_id, session_id)
+        user = self._user(user_id)
+        context = self._engine.build_context(question.text, user, session_id)
         names = [line.message.message_id for line in context.lines]
-        return Outcome(context.consumed, self._positions.of(user_id, names))
+        return Outcome(context.consumed, self._positions.of(user, names))
 
     def search(self, user_id: str, question: Question) -> Outcome:
         """The window's nearest."""
-        window = self._engine.memory.get_recent_context(user_id, self._engine.window)
+        user = self._user(user_id)
+        window = self._engine.memory.get_recent_context(user, self._engine.window)
         similar = self._engine.embeddings.find_similar(question.text, window, FOUND)
         names = [ranked.message.message.message_id for ranked in similar.items]
-        return Outcome(window.consumed, self._positions.of(user_id, names))
+        return Outcome(window.consumed, self._positions.of(user, names))
 
     def hit_rate(self) -> float:
         """It has no cache."""

@@ -64,6 +64,10 @@ class Opener:
         """A legacy engine that searches histories of so many messages whole."""
         return self.legacy().whole(messages)
 
+    def inline(self) -> LegacyContender:
+        """A legacy engine over items that carry their vectors."""
+        return self.legacy().inline()
+
     def optimized(self) -> OptimizedContender:
         """The optimized engine."""
         return OptimizedContender(self.home())

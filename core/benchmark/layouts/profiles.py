@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.benchmark.evaluation.measures import mean
+from core.benchmark.layouts.contenders import LEGACY, LEGACY_INLINE
 from core.benchmark.layouts.measuring import Measured
 from core.benchmark.layouts.plan import Scenario
 from core.benchmark.layouts.storing import Stored
@@ -33,8 +34,8 @@ def profile(
     history, index = _appends(layout, measured)
     messages = stored[0].items
     return Profile(
-        layout=layout,
-        source=source,
+        layout=LEGACY if layout == LEGACY_INLINE else layout,
+        source=f"{source}; vectors inline" if layout == LEGACY_INLINE else source,
         append_rru=mean(c.read_units for c in history),
         append_wru=mean(c.write_units for c in history),
         index_rru=mean(c.read_units for c in index),

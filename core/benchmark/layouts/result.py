@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.benchmark.layouts.claims import CLAIMS, Claim, Verdict
-from core.benchmark.layouts.contenders import LEGACY, LEGACY_WHOLE, OPTIMIZED
+from core.benchmark.layouts.contenders import LEGACY, LEGACY_INLINE, LEGACY_WHOLE, OPTIMIZED
 from core.benchmark.layouts.measuring import Measured
 from core.benchmark.layouts.memory_use import MemoryUse
 from core.benchmark.layouts.plan import Scenario
@@ -21,6 +21,9 @@ from core.cost.usage import Terms, Usage
 
 SCHEMA = "ialctl.benchmark/1"
 MEASURED, MODELLED = "measured", "modelled"
+AGAINST = (LEGACY, LEGACY_INLINE, LEGACY_WHOLE)
+INLINE_PROFILE = "legacy_inline"
+"""Under which the profile of legacy items with vectors stands in a result."""
 _COUNTED = ("requests", "rounds", "read_units", "write_units", "bytes", "embeddings")
 
 
@@ -107,9 +110,9 @@ def verdicts(found: Found) -> Iterator[Verdict]:
     """Each claim at each size, against either legacy engine; the cost's once: it is computed."""
     for claim in CLAIMS:
         if claim.operation == "cost":
-            yield _cost_verdict(claim, found)
+            yield from _cost_verdicts(claim, found)
             continue
-        for scenario, against in itertools.product(found.scenarios, (LEGACY, LEGACY_WHOLE)):
+        for scenario, against in itertools.product(found.scenarios, AGAINST):
             old = _figure(found, claim, against, scenario)
             new = _figure(found, claim, OPTIMIZED, scenario)
             if old is not None and new is not None:
@@ -129,11 +132,13 @@ def _figure(found: Found, claim: Claim, layout: str, scenario: Scenario) -> floa
     return float(row[claim.quantity])
 
 
-def _cost_verdict(claim: Claim, found: Found) -> Verdict:
+def _cost_verdicts(claim: Claim, found: Found) -> Iterator[Verdict]:
     terms = Terms(embedder=claim.quantity)
-    legacy, optimized = (
-        monthly(found.profiles[layout], found.usage, found.prices, terms).total
-        for layout in (LEGACY, OPTIMIZED)
-    )
+    dollars = {
+        name: round(monthly(profile, found.usage, found.prices, terms).total, 2)
+        for name, profile in found.profiles.items()
+    }
     messages = round(found.usage.history)
-    return Verdict(claim, messages, round(legacy, 2), round(optimized, 2), MODELLED)
+    for name, against in ((LEGACY, LEGACY), (INLINE_PROFILE, LEGACY_INLINE)):
+        pair = (dollars[name], dollars[OPTIMIZED])
+        yield Verdict(claim, messages, *pair, MODELLED, against)

@@ -11,13 +11,16 @@ from typing import Any
 
 from core import __version__
 from core.aws.capacity import TableSchema
+from core.aws.codec import WireItem
 from core.aws.session import AwsSession
 from core.benchmark.evaluation.running import State
 from core.benchmark.layouts import machine
 from core.benchmark.layouts.answer import answer
 from core.benchmark.layouts.comparing import Loss, check_comparable, losses
 from core.benchmark.layouts.contenders import (
+    INLINE_SUFFIX,
     LEGACY,
+    LEGACY_INLINE,
     LEGACY_WHOLE,
     OPTIMIZED,
     Contender,
@@ -31,7 +34,7 @@ from core.benchmark.layouts.opening import Opener, Target
 from core.benchmark.layouts.peers import peer_rows, peer_schemas
 from core.benchmark.layouts.plan import Plan, Scenario
 from core.benchmark.layouts.profiles import profile
-from core.benchmark.layouts.result import SCHEMA, Found, ratios, rows, verdicts
+from core.benchmark.layouts.result import INLINE_PROFILE, SCHEMA, Found, ratios, rows, verdicts
 from core.benchmark.layouts.storing import stored
 from core.benchmark.layouts.tables import own_tables
 from core.clock import Clock, Ids, iso
@@ -52,6 +55,8 @@ _NOTHING: Mapping[str, Any] = {
     "losses": None,
 }
 """The parts of a result that a run may leave out."""
+_INLINE_BLOCKS = 5
+_INLINE_OPERATIONS = ("context_warm", "context_cold", "search", "recent", "append")
 _WHOLE_OPERATIONS = ("context_warm", "search")
 USAGE = Usage(users=1000, messages_per_day=20, history_days=90)
 """For the cost that stands in the report; `ialctl cost` takes others."""
@@ -131,17 +136,23 @@ class Benchmark:
     def _compared(self, stand: Stand, plan: Plan, base: Mapping[str, Any] | None) -> dict[str, Any]:
         measured = [self._measured(stand, plan, s) for s in plan.scenarios]
         whole = [self._whole(stand, plan, s) for s in plan.scenarios if s.messages > WINDOW]
-        measurements = [row for found in (*measured, *whole) for row in rows(found)]
+        inlined = [self._inlined(stand, plan, s) for s in plan.scenarios]
+        found = (*measured, *inlined, *whole)
+        measurements = [row for one in found for row in rows(one)]
         lost = self._lost(stand, plan, base, measurements)
         peers = list(self._peers(stand, plan))
         memory = self._memory(stand, plan)
         mixed = self._mixed(stand, plan)
-        tables = [stored(stand.session, schema) for schema in stand.schemas[:_OURS]]
+        session, schemas = stand.session, stand.schemas[:_OURS]
+        inline = [stored(session, schemas[0], _is_inline)]
+        plain = [stored(session, schemas[0], lambda item: not _is_inline(item))]
+        optimized = [stored(session, schema) for schema in schemas[1:]]
         day = iso(self._clock.time())[:10]
         source = f"ialctl benchmark, {day}, {_figures(stand.session)}"
         profiles = {
-            LEGACY: profile(LEGACY, source, measured, measurements, tables[:1]),
-            OPTIMIZED: profile(OPTIMIZED, source, measured, measurements, tables[1:]),
+            LEGACY: profile(LEGACY, source, measured, measurements, plain),
+            OPTIMIZED: profile(OPTIMIZED, source, measured, measurements, optimized),
+            INLINE_PROFILE: profile(LEGACY_INLINE, source, inlined, measurements, inline),
         }
         return {
             **_figures_of(plan, measured, measurements, memory, profiles),
@@ -176,6 +187,17 @@ class Benchmark:
     def _measured(self, stand: Stand, plan: Plan, scenario: Scenario) -> Measured:
         measurer = self._measurer(stand, plan, scenario, f"at {scenario.label} messages")
         return measurer.measure(scenario, plan.effort)
+
+    def _inlined(self, stand: Stand, plan: Plan, scenario: Scenario) -> Measured:
+        """A legacy engine whose items carry vectors: fewer rounds, no comparison hangs on it."""
+        carrier = stand.contenders[0].inline()
+        words = f"at {scenario.label} messages, legacy, vectors inline"
+        self.say(words)
+        for history in scenario.histories:
+            carrier.load(history.user_id, history.conversation)
+        measurer = self._measurer(stand, plan, scenario, words, (carrier,))
+        effort = dataclasses.replace(plan.effort, blocks=_INLINE_BLOCKS)
+        return measurer.measure(scenario, effort, _INLINE_OPERATIONS)
 
     def _whole(self, stand: Stand, plan: Plan, scenario: Scenario) -> Measured:
         """A legacy engine that searches as much, and so finds as much: a few calls, being slow."""
@@ -273,8 +295,12 @@ class Benchmark:
 def _parts(plan: Plan) -> int:
     """How often a comparison says what it does, weighted as `say` is told."""
     searched_whole = sum(s.messages > WINDOW for s in plan.scenarios)
-    each = 2 + 2 * plan.effort.blocks + 2 * _MEMORY_PARTS
+    each = 3 + 2 * plan.effort.blocks + 2 * _INLINE_BLOCKS + 3 * _MEMORY_PARTS
     return len(plan.scenarios) * each + searched_whole * (_WHOLE_BLOCKS * 2 + _MEMORY_PARTS) + 2
+
+
+def _is_inline(item: WireItem) -> bool:
+    return str(item["user_id"].get("S", "")).endswith(INLINE_SUFFIX)
 
 
 def _replace(measurements: list[dict[str, Any]], by: Iterable[dict[str, Any]]) -> None:
@@ -289,6 +315,7 @@ def _replace(measurements: list[dict[str, Any]], by: Iterable[dict[str, Any]]) -
 def _openers(opener: Opener, scenario: Scenario) -> Iterator[tuple[str, Callable[[], Contender]]]:
     yield LEGACY, opener.legacy
     yield OPTIMIZED, opener.optimized
+    yield LEGACY_INLINE, opener.inline
     if scenario.messages > WINDOW:
         yield LEGACY_WHOLE, functools.partial(opener.whole, scenario.messages)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from core.aws.capacity import TableSchema, index_entry, item_size
@@ -22,10 +22,14 @@ class Stored:
     index_bytes: int
 
 
-def stored(session: AwsSession, schema: TableSchema) -> Stored:
-    """Reads a table whole, and adds up."""
+def stored(
+    session: AwsSession,
+    schema: TableSchema,
+    counts: Callable[[WireItem], bool] = lambda _: True,
+) -> Stored:
+    """Reads a table whole, and adds up those items that count."""
     items = base = indexes = 0
-    for item in _scanned(session, schema.name):
+    for item in filter(counts, _scanned(session, schema.name)):
         items += 1
         base += item_size(item) + ITEM_OVERHEAD_BYTES
         entries = (index_entry(item, schema, index) for index in schema.indexes)

@@ -16,6 +16,7 @@ from core.benchmark.report.page import page, write_page
 from ialctl.benchmark_words import shown
 from tests.unit.benchmark.layouts.results import CONDITIONS, result, row, rows
 
+OTHERS = ("legacy, vectors inline", "legacy, whole history")
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
@@ -77,7 +78,7 @@ def test_a_table_fits_eighty_columns_and_cuts_nothing() -> None:
         )
         for size in sizes
         for operation in ("context_warm", "context_cold", "search", "session", "recent", "append")
-        for layout in ("legacy", "optimized", "legacy, whole history")
+        for layout in ("legacy", "optimized", *OTHERS)
     ]
     made = result(measured)
     made["conditions"] = {**CONDITIONS, "sizes": list(sizes)}
@@ -89,7 +90,7 @@ def test_a_table_fits_eighty_columns_and_cuts_nothing() -> None:
     made["claims"] = [
         Verdict(claim, 10_000, 10.0, 120.0, "measured", against).plain()
         for claim in CLAIMS
-        for against in ("legacy", "legacy, whole history")
+        for against in ("legacy", *OTHERS)
     ]
     made["answer"] = list(answer(made))
     text = words(made)
@@ -112,7 +113,7 @@ def test_the_answer_says_what_is_found_what_it_takes_and_what_holds() -> None:
     said = list(answer(made))
     assert "holds 98% of what was asked for" in said[0]
     assert "303 times the units, 100 times as long" in said[1]
-    assert said[2] == "Of 1 figures that were claimed, all hold against it as it was."
+    assert said[2] == ("Of the figures that were claimed there hold 1 of 1 against it as it was.")
     failed = result([row("legacy", "context_warm", latency_ms={}, recall=None)])
     assert list(answer(failed)) == []
 
