@@ -154,7 +154,7 @@ def _claims(result: Mapping[str, Any]) -> Iterator[RenderableType]:
     table = Table(box=None, pad_edge=False)
     for name in ("against legacy", "how"):
         table.add_column(name, no_wrap=True)
-    for name in ("claimed", "as it was", "vectors inline", "as much found"):
+    for name in ("claimed", "as it was", "with vectors", "as much found"):
         table.add_column(name, justify="right", no_wrap=True)
     verdicts = [c for c in result["claims"] if c["messages"] == last or c["label"] == "modelled"]
     by_name = {(c["name"], c["against"]): c for c in verdicts}

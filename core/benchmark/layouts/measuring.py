@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -19,6 +20,8 @@ READS = tuple(operation for operation in OPERATIONS if operation != "append")
 _REFERENCE_CALLS = 8
 _SITTING = 5
 """Rounds after which engines are opened anew: which core a thread came to lie on is chance."""
+_SIDE_BY_SIDE = frozenset(("context_cold", "context_warm", "search"))
+_THREADS = 3
 _REUSED = 8
 _COUNTED_HISTORIES = 10
 _REUSED_SHARE = 0.5
@@ -50,7 +53,11 @@ class Measured:
 
 
 class Reference:
-    """A Query of 20 items through boto3: what times are compared with, whoever's code changes."""
+    """Queries of 20 items through boto3: what times are compared with, whoever's code changes.
+
+    For operations that send requests side by side there are some side by side, each time by new
+    threads: what else a machine does slows these more than a single one.
+    """
 
     def __init__(self, session: AwsSession, table: str, user_id: str, clock: Clock) -> None:
         """`table` is a legacy history, `user_id` one who has messages in it."""
@@ -64,14 +71,22 @@ class Reference:
             "Limit": 20,
         }
 
-    def times_ms(self) -> list[float]:
-        """Some of its times."""
+    def times_ms(self, operation: str) -> list[float]:
+        """Some of its times, beside a block of an operation."""
+        call = self._side_by_side if operation in _SIDE_BY_SIDE else self._query
         found = []
         for _ in range(_REFERENCE_CALLS):
             begin = self._clock.monotonic()
-            self._client.query(**self._request)
+            call()
             found.append((self._clock.monotonic() - begin) * 1000)
         return found
+
+    def _query(self, _: int = 0) -> None:
+        self._client.query(**self._request)
+
+    def _side_by_side(self) -> None:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(self._query, range(_THREADS)))
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,7 @@ class Measurer:
                 contender.context(history.user_id, question, session)
                 contender.search(history.user_id, question)
                 contender.recent(history.user_id)
-        self._reference.times_ms()
+        self._reference.times_ms("recent")
 
     def _turns(self, scenario: Scenario, calls: int, rng: Random | None = None) -> Iterator[_Turn]:
         asks = {h.user_id: _questions(h, rng or self._rng) for h in scenario.histories}
@@ -193,7 +208,7 @@ class Measurer:
             for contender in contenders:
                 samples = self._samples(contender, operation, turn, effort)
                 found.blocks.setdefault((contender.name, operation), []).append(samples)
-            found.reference.setdefault(operation, []).append(self._reference.times_ms())
+            found.reference.setdefault(operation, []).append(self._reference.times_ms(operation))
         self._on_block()
 
     def _samples(

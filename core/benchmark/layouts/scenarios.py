@@ -23,7 +23,7 @@ from core.memory.importing.source import Source, open_source
 from core.memory.keys import MICROSECONDS
 from core.memory.model import Message
 
-_HOUR_S = 3600
+_DAY_S, _EVENING_S = 86_400, 6 * 3600
 _LEAST = 2
 
 
@@ -37,7 +37,7 @@ class Given:
 
 
 def made_scenarios(sizes: Sequence[int], seed: int, clock: Clock) -> tuple[Scenario, ...]:
-    """A history of each size; it ended an hour ago.
+    """A history of each size; it ended yesterday.
 
     Raises:
         UsageError: a size that shows nothing, or that no machine has the time for.
@@ -48,7 +48,7 @@ def made_scenarios(sizes: Sequence[int], seed: int, clock: Clock) -> tuple[Scena
                 f"A history of {size:,} messages can't be measured.",
                 f"Name sizes from {_LEAST} to {MOST_MESSAGES:,}.",
             )
-    last_us = round((clock.time() - _HOUR_S) * MICROSECONDS)
+    last_us = _last_us(clock)
     return tuple(_made(size, seed, last_us) for size in sorted(set(sizes)))
 
 
@@ -64,7 +64,7 @@ def many_users(users: int, messages: int, seed: int, clock: Clock) -> Scenario:
             f"Name 1 user or more, with {_LEAST} messages or more, and no more than "
             f"{10 * MOST_MESSAGES:,} in all.",
         )
-    last_us = round((clock.time() - _HOUR_S) * MICROSECONDS)
+    last_us = _last_us(clock)
     made = made_conversation(messages, seed, last_us=last_us)
     histories = (History(f"{USER}-u{number:06d}", made) for number in range(users))
     return Scenario(f"{users:,} × {messages:,}", tuple(histories))
@@ -92,6 +92,14 @@ def file_scenario(file: str, stdin: IO[bytes], seed: int) -> Given:
         conversations = (_read(name, raw, chosen),)
     histories = tuple(_history(c, n, seed) for n, c in enumerate(conversations))
     return Given(Scenario(name, histories), name, digest)
+
+
+def _last_us(clock: Clock) -> int:
+    """Yesterday at six in the evening, UTC.
+
+    Messages are kept by day: were the hour that of the run, other runs would count otherwise.
+    """
+    return round(clock.time() // _DAY_S * _DAY_S - _EVENING_S) * MICROSECONDS
 
 
 def _history(conversation: Conversation, number: int, seed: int) -> History:
