@@ -41,7 +41,8 @@ COLD_FETCHED, WARM_FETCHED = 22, 17
 STRANGE_US = 60 * MICROSECONDS
 """A recent message that is older than this should be in the index."""
 TERMS_KEPT = 2
-"""While words of older segments are missing, so many segments' are fetched whatever else is."""
+"""While words of older segments are missing, warm contexts fetch so many segments' whatever else
+they do. Cold ones fetch texts, which say their own words: one that is fitting is worth more."""
 _TERMS_ITEMS = 2  # they take a read unit or so: what two items take
 
 
@@ -140,7 +141,7 @@ class Gatherer:
         news = self._pool.submit(self._reader.refresh, run.index)
         self._ask(run)
         ranking = self._ranked(run)
-        batch = self._fetch(run, ranking, None, WARM_FETCHED)
+        batch = self._fetch(run, ranking, None, WARM_FETCHED, TERMS_KEPT)
         with run.timer.part("read"):
             previews = recent.result()
             changed, cost = self._unless_throttled(run, news.result, (False, NOTHING))
@@ -162,7 +163,7 @@ class Gatherer:
         self._ask(run)
         ranking = self._ranked(run)
         with run.timer.part("fetch"):
-            batch = self._fetch(run, ranking, previews, COLD_FETCHED)
+            batch = self._fetch(run, ranking, previews, COLD_FETCHED, 0)
         if self._take(run, batch):
             ranking = self._ranked(run)
         consumed = previews.consumed.beside(loaded) + batch.consumed
@@ -189,12 +190,15 @@ class Gatherer:
             cosines = None if vector is None else run.index.cosines(vector)
             return rank(corpus, run.question.words, cosines, self._weights)
 
-    def _fetch(self, run: _Run, ranking: Ranking, previews: Previews | None, most: int) -> Batch:
+    def _fetch(
+        self, run: _Run, ranking: Ranking, previews: Previews | None, most: int, kept: int
+    ) -> Batch:
+        """What is wanted most, `kept` segments' words among it where some are missing."""
         index, question = run.index, run.question
         with index.lock:
             best = ranking.best(question.hits)
             waiting = sorted(index.terms_missing, reverse=True)
-            texts = most - TERMS_KEPT * _TERMS_ITEMS if waiting else most
+            texts = most - min(kept, len(waiting)) * _TERMS_ITEMS
             rows = wanted_rows(index, best, question.session_id, previews, texts)
             places = [index.place(row) for row in rows]
             segments = waiting[: (most - len(places)) // _TERMS_ITEMS]

@@ -19,22 +19,21 @@ from core.llm.embedder import FloatArray
 from core.memory.index.block import NEVER, Block, Postings, Voice
 from core.memory.index.codes import code_bytes, estimates
 from core.memory.index.corpus import Corpus
+from core.memory.index.dates import DateTerms
 from core.memory.index.known import Known, KnownVectors, Text
 from core.memory.index.numbered import Numbered
 from core.memory.index.position import Position
 from core.memory.index.row_views import RowArray, RowView, neighbours
-from core.memory.index.rows import Indexed, Rows
+from core.memory.index.rows import Indexed, Rows, postings_of
 from core.memory.index.terms_in_memory import TermLists
-from core.memory.index.words import hashed, voice_terms
+from core.memory.index.words import voice_terms
 from core.memory.keys import MICROSECONDS, decoded, encoded
-from core.memory.terms import date_words, terms
 
 LAG_US = 300 * MICROSECONDS
 """Longer than an index, or a read that is not consistent, lags behind in any good hour, and than
 clocks are apart whose signatures AWS accepts."""
 _GROW = 64
 _ROLES = 256
-_DAY_US = 86_400 * MICROSECONDS
 _PLAIN_PLACE = re.compile(r"(?P<time>[0-9]{16})#(?P<role>[^#]*)")
 # What a row takes beside its columns: its place in the dictionary of places.
 _ROW_BYTES = 140
@@ -75,6 +74,7 @@ class UserIndex:
             "session_of": np.zeros(_GROW, np.int32),
             "lengths": np.zeros(_GROW, np.float32),
             "coded": np.zeros(_GROW, bool),
+            "worded": np.zeros(_GROW, bool),
             "foreign": np.zeros(_GROW, bool),
             "gone": np.zeros(_GROW, bool),
             "codes": np.zeros((_GROW, code_bytes(dimensions)), np.uint8),
@@ -84,7 +84,7 @@ class UserIndex:
         self._voices: Numbered[Voice] = Numbered()
         self._sessions: Numbered[str] = Numbered()
         self._suffixes: dict[int, str] = {}
-        self._days: dict[int, tuple[int, ...]] = {}
+        self._dates = DateTerms()
         self._beside: tuple[int, int, RowArray, RowArray] | None = None
         self.terms = TermLists()
         self.known = Known()
@@ -172,6 +172,8 @@ class UserIndex:
         if row is None:
             return
         self.known.put(row, text)
+        if text.whole and not self._columns["worded"][row]:
+            self._add_terms(np.array([row]), postings_of([text.content]))
         if vector is not None and self._columns["coded"][row]:
             self.vectors.put(row, vector)
 
@@ -194,7 +196,9 @@ class UserIndex:
         where = self.terms_missing.pop(key, None)
         if where is not None:
             self.version += 1
-            self._add_terms(where, postings)
+            # What was learnt from a row's text is not said twice.
+            again = (where >= 0) & self._columns["worded"][where]
+            self._add_terms(np.where(again, _GONE, where), postings)
 
     def begin_pass(self) -> None:
         """All that stands in the table is going to be applied."""
@@ -258,6 +262,7 @@ class UserIndex:
             previous=self._beside[2],
             following=self._beside[3],
             alive=alive,
+            worded=self.column("worded"),
             postings=self.terms.postings,
         )
 
@@ -358,23 +363,14 @@ class UserIndex:
         rows = where[postings.rows[kept]]
         self.terms.add(postings.terms[kept], rows, postings.counts[kept])
         np.add.at(self._columns["lengths"], rows, postings.counts[kept].astype(np.float32))
-        self._add_dates(where[where >= 0])
+        worded = where[where >= 0]
+        self._columns["worded"][worded] = True
+        self._add_dates(worded)
 
     def _add_dates(self, rows: npt.NDArray[np.int64]) -> None:
-        dates = [self._date_terms(int(t)) for t in self._columns["times"][rows]]
-        if not dates:
-            return
-        lengths = np.array([len(d) for d in dates])
-        term = np.array([t for date in dates for t in date], np.uint32)
-        row = np.repeat(rows, lengths)
-        self.terms.add(term, row, np.ones(len(term), np.uint8))
+        term, lengths = self._dates.of(self._columns["times"][rows])
+        self.terms.add(term, np.repeat(rows, lengths), np.ones(len(term), np.uint8))
         self._columns["lengths"][rows] += lengths
-
-    def _date_terms(self, timestamp_us: int) -> tuple[int, ...]:
-        day = timestamp_us // _DAY_US
-        if day not in self._days:
-            self._days[day] = tuple(map(hashed, terms(date_words(timestamp_us))))
-        return self._days[day]
 
     def _voice(self, voice: Voice) -> int:
         self._roles.setdefault(voice.role, len(self._roles))

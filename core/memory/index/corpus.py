@@ -25,6 +25,7 @@ class Corpus:
         previous: the row before in the same session, in order of time; -1: none.
         following: the row after, likewise.
         alive: which rows stand for a message that is there.
+        worded: whose terms are among the postings; those of the others are not known yet.
         postings: in which rows a hashed term stands, and how often in each. A row may come twice:
             its counts add up. Rows that are not alive may be among them.
     """
@@ -36,6 +37,7 @@ class Corpus:
     previous: Integers
     following: Integers
     alive: BoolArray
+    worded: BoolArray
     postings: Callable[[int], tuple[Integers, npt.NDArray[np.number]]]
 
     def __len__(self) -> int:

@@ -6,6 +6,10 @@ row's, a cosine as a part of the way from the median row's to the best row's. Sc
 throw away, how far a hit stands out; and the median, of rows that nearly all say nothing of the
 question, is a steadier foot than the least.
 
+Of a long history a process that has just been started knows every vector, and the words of the
+newest rows only. A row whose words are not known is not one without: its vector stands for both
+parts, or else whatever shares a common word with the question would come before it.
+
 A question is answered by an exchange more than by a turn: what the turns around a hit score is
 added to it, and so is the best score nearby.
 """
@@ -23,6 +27,12 @@ from core.memory.index.words import at
 HASHING_MODELS = "hashing-"
 # Of looking for the best score nearby, each twice as far as the one before: 1, 3, 7 rows.
 _ROUNDS = 3
+# What a row's vector counts for where its words are not known: nearly as much as both together.
+# Of five LoCoMo conversations as one history, the words known of the last 1,024 messages only, cold
+# contexts find 61% of the evidence with the hashing embedder's vectors and 68% with MiniLM's; 33%
+# and 59% where words that are not known count as none. More finds more of the older evidence and
+# less of the newest, less the other way round.
+_UNWORDED = np.float32(0.9)
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,8 @@ def fused(
     near = np.full(len(corpus), np.nan, np.float32) if cosines is None else cosines
     known = alive & np.isfinite(near)
     words = np.float32(weights.words) * _of_best(np.where(alive, own, np.float32(0)))
-    vector = np.float32(1 - weights.words) * _above_median(near, known)
+    share = np.where(corpus.worded, np.float32(1 - weights.words), _UNWORDED)
+    vector = share * _above_median(near, known)
     speaker = np.where(named, np.float32(weights.speaker) * (words + vector), np.float32(0))
     single = words + vector + speaker
     around = np.where(alive, _around(corpus, single, weights), np.float32(0))

@@ -85,13 +85,16 @@ def _own(corpus: Corpus, wanted: frozenset[int], weights: bm25.Weights) -> _Scor
     alive = int(np.count_nonzero(corpus.alive))
     if not alive:
         return scores
-    mean = float(corpus.lengths[corpus.alive].mean(dtype=np.float64)) or 1.0
+    worded = corpus.alive & corpus.worded
+    # Only of rows whose terms are known can it be told how rare one is.
+    read = int(np.count_nonzero(worded))
+    mean = (float(corpus.lengths[worded].mean(dtype=np.float64)) if read else 0.0) or 1.0
     names = _names(corpus)
     # In one order, since a sum of floats depends on it.
     for term in sorted(wanted - names.keys()):
         rows, counts = _living(corpus, term)
         damping = weights.k1 * (1 - weights.b + weights.b * corpus.lengths[rows] / mean)
-        scores[rows] += _rarity(alive, len(rows)) * counts * (weights.k1 + 1) / (counts + damping)
+        scores[rows] += _rarity(read, len(rows)) * counts * (weights.k1 + 1) / (counts + damping)
     rarity = {term: _rarity(alive, names[term]) for term in sorted(wanted & names.keys())}
     if rarity:
         voices = [sum(n for t, n in rarity.items() if t in v) for v in corpus.voice_terms]

@@ -38,6 +38,7 @@ def corpus_of(messages: Sequence[Message], alive: Sequence[bool] | None = None) 
         previous=previous,
         following=following,
         alive=living,
+        worded=np.ones(len(messages), np.bool_),
         postings=postings,
     )
 

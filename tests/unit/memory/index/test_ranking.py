@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ from core.llm.hashing import HashingEmbedder
 from core.memory.index.fusion import LEXICAL_VECTORS, SEMANTIC, Ranking, weights_for
 from core.memory.index.names import without_names
 from core.memory.index.ranking import rank
-from core.memory.index.words import lexical_scores
+from core.memory.index.words import lexical_scores, own_scores, query_terms
 from core.memory.model import Message
 from tests.unit.memory.index.corpora import (
     DEPTHS,
@@ -99,6 +100,27 @@ def test_nothing_is_found_where_nothing_matches() -> None:
     assert ranked([turn(0, "x"), turn(1, "x")], "y", -0.1, 0.0) == []
     assert ranked([], "dog") == []
     assert rank(corpus_of([turn(0, "dog")]), "dog", None).best(0).tolist() == []
+
+
+def test_a_row_whose_words_are_not_known_yet_is_judged_by_its_vector() -> None:
+    """Before all that share a common word with the question; after what fits in both."""
+    texts = ["x", "called", "called", "dog called", "called", *["x"] * 9]
+    corpus = corpus_of([turn(n, text, str(n)) for n, text in enumerate(texts)])
+    worded = np.arange(len(texts)) > 0
+    near = np.array([0.8, 0.2, 0.2, 0.8, 0.2, *[0.0] * 9], np.float32)
+    ranking = rank(dataclasses.replace(corpus, worded=worded), "dog called", near)
+    assert list(ranking.best(2)) == [3, 0]
+    assert not ranking.words[0]
+
+
+def test_how_rare_a_word_is_is_told_by_the_rows_whose_words_are_known() -> None:
+    """Others neither make it rarer nor a text longer than the mean."""
+    known = [turn(n, text, str(n)) for n, text in enumerate(["dog x", "dog y z", "cat", "dog"])]
+    strange = [turn(n, "", str(n)) for n in range(4, 40)]
+    corpus = corpus_of([*known, *strange])
+    worded = np.arange(len(corpus)) < len(known)
+    scores = own_scores(dataclasses.replace(corpus, worded=worded), query_terms("dog cat"))
+    assert scores[:4].tolist() == own_scores(corpus_of(known), query_terms("dog cat")).tolist()
 
 
 def test_rows_that_are_gone_are_not_found() -> None:
