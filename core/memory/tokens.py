@@ -9,6 +9,7 @@ vocabularies hold less. Weights only add up: the estimate of lines is the sum of
 from __future__ import annotations
 
 import re
+import string
 from functools import lru_cache
 
 _WORD_CHAR = 27
@@ -42,17 +43,26 @@ def token_weight(text: str) -> float:
 
 def _hundredths(text: str) -> int:
     # Whole numbers: sums of fractions would depend on their order.
-    coded = sum(len(run) for run in _CODED.findall(text))
-    words = _CODED.sub("", text) if coded else text
-    plain = len(_PLAIN.findall(words))
-    rest = sum(map(_weight, _PLAIN.sub("", words)))
-    return coded * _CODE_CHAR + plain * _WORD_CHAR + rest
+    coded, words = _coded(text)
+    others = words.translate(_PLAIN)
+    plain = len(words) - len(others)
+    return coded * _CODE_CHAR + plain * _WORD_CHAR + sum(map(_weight, others))
+
+
+def _coded(text: str) -> tuple[int, str]:
+    """How many characters stand in codes, and the text without these."""
+    # Most texts hold no word so long: to see that is quicker than to look for codes.
+    if max(map(len, text.split()), default=0) < _CODE_CHARS:
+        return 0, text
+    coded = sum(map(len, _CODED.findall(text)))
+    return coded, _CODED.sub("", text) if coded else text
 
 
 # Hashes, keys, base64: no vocabulary has them as words.
-_CODED = re.compile(r"(?=[A-Za-z+/_=-]{0,40}[0-9])[A-Za-z0-9+/_=-]{20,}")
+_CODE_CHARS = 20
+_CODED = re.compile(rf"(?=[A-Za-z+/_=-]{{0,40}}[0-9])[A-Za-z0-9+/_=-]{{{_CODE_CHARS},}}")
 _CODE_CHAR = 95
-_PLAIN = re.compile(r"[a-z ]")
+_PLAIN = dict.fromkeys(map(ord, string.ascii_lowercase + " "))
 
 
 @lru_cache(maxsize=65536)

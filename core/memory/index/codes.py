@@ -42,10 +42,11 @@ def estimates(query: FloatArray, codes: ByteArray, model: str) -> FloatArray:
     width = codes.shape[1]
     padded = np.zeros(width * 8, np.float32)
     padded[: query.size] = turned(query[np.newaxis], model)[0]
-    table = (_SIGNS @ padded.reshape(width, 8).T).T.astype(np.float32)
-    places = np.arange(width)
+    table = (_SIGNS @ padded.reshape(width, 8).T).T.astype(np.float32).ravel()
+    # One index into a flat table is found twice as fast as two into a square one.
+    begins = np.arange(width) * 256
     sums = [
-        table[places, codes[begin : begin + _ROWS_AT_ONCE]].sum(axis=1)
+        table.take(codes[begin : begin + _ROWS_AT_ONCE] + begins).sum(axis=1)
         for begin in range(0, len(codes), _ROWS_AT_ONCE)
     ]
     scale = np.float32(1 / (_SHARE * math.sqrt(query.size)))
