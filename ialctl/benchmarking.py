@@ -7,6 +7,7 @@ from typing import Any
 
 from core.benchmark.evaluation.running import State
 from core.benchmark.layouts.job import Job, run_job
+from core.benchmark.layouts.machine import is_busy
 from core.errors import DifferenceError
 from ialctl.benchmark_words import shown
 from ialctl.context import AppContext
@@ -36,9 +37,14 @@ def run_benchmark(context: AppContext, job: Job) -> None:
             stopped=wish,
         )
     context.output.result("benchmark", _data(result), lambda: shown(result))
-    for path, what in ((job.report, "report"), (job.plot, "picture"), (job.save, "result")):
+    for path, what in ((job.page, "report"), (job.plot, "picture"), (job.save, "result")):
         if path is not None:
             context.output.note(f"The {what}: {path}")
+    if is_busy(result["machine"]):
+        context.output.warn(
+            f"The machine was busy when this began (load {result['machine']['load_before']:g} on "
+            f"{result['machine']['cores']} cores): times are rough, counts are not."
+        )
     _judge(context, result)
 
 
@@ -55,7 +61,7 @@ def _judge(context: AppContext, result: Mapping[str, Any]) -> None:
         context.output.warn(loss["words"])
     if losses:
         raise DifferenceError(
-            f"This is worse than the saved result in {len(losses)} figures, measured twice.",
+            f"This is worse than the saved result in {len(losses)} figures, measured three times.",
             "Find out why; save the new result if it is meant to be so.",
         )
     context.output.note("Nothing is worse than in the saved result, beyond noise.")

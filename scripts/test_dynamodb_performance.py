@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--messages", type=int, action="append", help="size of a history")
     parser.add_argument("--dataset", help="conversations of a file in their place")
-    parser.add_argument("--rounds", type=int, default=20, help="rounds of calls")
+    parser.add_argument("--rounds", type=int, help="rounds of calls")
     parser.add_argument("--seed", type=int, default=1, help="makes the conversations")
     parser.add_argument("--rtt-ms", type=float, default=0.0, help="waited before each request")
     parser.add_argument("--embedding-ms", type=float, default=0.0, help="waited at each model call")

@@ -30,7 +30,12 @@ _Dataset = Annotated[
     ),
 ]
 _Rounds = Annotated[
-    int, typer.Option("--rounds", help="Rounds of calls; more tell smaller differences.")
+    int | None,
+    typer.Option(
+        "--rounds",
+        help="Rounds of calls; more tell smaller differences.",
+        show_default="20, or as many as 3 minutes allow",
+    ),
 ]
 _Seed = Annotated[int, typer.Option("--seed", help="Makes the conversations, draws the questions.")]
 _Rtt = Annotated[
@@ -45,7 +50,8 @@ _Embedder = Annotated[
     typer.Option("--embedder", help="In place of the setting `embedder`.", metavar="NAME"),
 ]
 _Report = Annotated[
-    Path | None, typer.Option("--report", help="Write a page with plots.", metavar="FILE.html")
+    Path | None,
+    typer.Option("--report", help="Write the page with plots here.", metavar="FILE.html"),
 ]
 _Plot = Annotated[
     Path | None,
@@ -93,7 +99,7 @@ def register(app: typer.Typer) -> None:
         context: AppContext,
         messages: _Messages = None,
         dataset: _Dataset = None,
-        rounds: _Rounds = 20,
+        rounds: _Rounds = None,
         seed: _Seed = 1,
         rtt_ms: _Rtt = 0.0,
         embedding_ms: _Embedding = 0.0,

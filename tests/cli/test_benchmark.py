@@ -107,7 +107,7 @@ def test_a_saved_result_is_compared_with_and_a_loss_ends_with_3(
     assert worse.code == 3
     lost = [(loss["operation"], loss["quantity"]) for loss in worse.json["losses"]]
     assert lost == [("search", "read units")]
-    assert "measured twice" in worse.err
+    assert "measured three times" in worse.err
     other = cli("benchmark", *QUICK, "--compare", base, "--rtt-ms", "1")
     assert other.code == 2
     assert "its rtt_ms is 0.0, here it is 1.0" in other.err

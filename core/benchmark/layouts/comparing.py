@@ -3,8 +3,8 @@
 Times are compared as multiples of a reference measured beside them, both where nothing disturbed
 them (see `undisturbed`), so that a busy machine, or another one, does not pass for a change of the
 code. A time is worse where the whole 95% interval of its ratio lies beyond the tolerance; what
-looks worse is measured again, and counts only if it is worse both times. Counts hang on the seed
-alone, and are compared as they are.
+looks worse is measured again twice, and counts only if it is worse each time. Counts hang on the
+seed alone, and are compared as they are.
 """
 
 from __future__ import annotations

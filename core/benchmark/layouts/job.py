@@ -19,17 +19,18 @@ from core.benchmark.layouts.peers import check_peers
 from core.benchmark.layouts.plan import PEER_SIZES, SIZES, Effort, Plan, Scenario
 from core.benchmark.layouts.running import Benchmark
 from core.benchmark.layouts.scenarios import file_scenario, made_scenarios, many_users
+from core.benchmark.report.page import write_page
 from core.clock import Clock, Ids
 from core.cost.prices import US_EAST_1
 from core.errors import UsageError
 from core.settings import Settings
 
 FOLDER = "benchmarks"
-LATEST = "latest.json"
-"""The newest result, which `ialctl cost` takes its figures from."""
+LATEST, LATEST_PAGE = "latest.json", "latest.html"
+"""The newest result, which `ialctl cost` takes its figures from, and its page."""
 _LOAD_USERS, _LOAD_MESSAGES = 100, 40
 _LOAD_RATE = 10.0
-_MIXED_S = 3.0
+_MIXED_S, _SCENARIO_S = 3.0, 20.0
 _THROTTLED, _SLOW, _SLOW_MS = 0.05, 0.02, 250.0
 _UNITS_A_MESSAGE = 10.0
 """Write units that a message takes in both layouts together, rounded up: for an estimate."""
@@ -41,7 +42,7 @@ class Wanted:
 
     sizes: tuple[int, ...] = ()
     dataset: str | None = None
-    rounds: int = 20
+    rounds: int | None = None
     seed: int = 1
     rtt_ms: float = 0.0
     embedding_ms: float = 0.0
@@ -78,6 +79,13 @@ class Job:
     plot: Path | None = None
 
     @property
+    def page(self) -> Path | None:
+        """Where the page of plots is; of load there is one only where it was asked for."""
+        if self.report is not None or self.load is not None:
+            return self.report
+        return self.settings.project_state_dir / FOLDER / LATEST_PAGE
+
+    @property
     def estimated_dollars(self) -> float:
         """About what it costs on AWS: the writes, which are most of it."""
         histories = (h for s in self.plan.scenarios for h in s.histories)
@@ -94,8 +102,7 @@ def job(wanted: Wanted, settings: Settings, stdin: IO[bytes], clock: Clock) -> J
     """
     _check(wanted)
     base = None if wanted.compare is None else load_result(wanted.compare)
-    mixed_s = min(_MIXED_S, wanted.rounds * _MIXED_S / Effort.blocks)
-    effort = Effort(blocks=wanted.rounds, mixed_s=mixed_s)
+    effort = _effort(wanted.rounds)
     plan = Plan((), effort, wanted.seed, wanted.rtt_ms, wanted.embedding_ms)
     plan = dataclasses.replace(plan, tolerance=wanted.tolerance, peers=wanted.peers)
     if wanted.dataset is not None:
@@ -112,6 +119,13 @@ def job(wanted: Wanted, settings: Settings, stdin: IO[bytes], clock: Clock) -> J
     chosen = settings_for(settings, wanted.embedder)
     load = _load(wanted, settings) if wanted.is_load else None
     return Job(plan, chosen, load, base, wanted.save, wanted.report, wanted.plot)
+
+
+def _effort(rounds: int | None) -> Effort:
+    """As many rounds as were asked for; else so many as there is time for, on a slow machine."""
+    if rounds is None:
+        return Effort(mixed_s=_MIXED_S, scenario_s=_SCENARIO_S)
+    return Effort(blocks=rounds, mixed_s=min(_MIXED_S, rounds * _MIXED_S / Effort.blocks))
 
 
 def run_job(
@@ -147,11 +161,10 @@ def run_job(
     else:
         result = runner.run(job.plan, job.base)
         write_json(folder / LATEST, result)
+        write_page(result, folder / LATEST_PAGE)
     if job.save is not None:
         write_json(job.save, result)
     if job.report is not None:
-        from core.benchmark.report.page import write_page
-
         write_page(result, job.report)
     if job.plot is not None:
         from core.benchmark.report.picture import write_picture

@@ -27,6 +27,20 @@ def describe() -> dict[str, Any]:
     }
 
 
+def load() -> float | None:
+    """Processes that ran or waited for a processor, a minute's mean; None where nobody says."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):
+        return None
+
+
+def is_busy(described: dict[str, Any]) -> bool:
+    """Whether something else kept the machine busy when the run began."""
+    before = described["load_before"]
+    return before is not None and before > described["cores"] / 2
+
+
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))  # those we may use

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -20,8 +19,6 @@ READS = tuple(operation for operation in OPERATIONS if operation != "append")
 _REFERENCE_CALLS = 8
 _SITTING = 5
 """Rounds after which engines are opened anew: which core a thread came to lie on is chance."""
-_SIDE_BY_SIDE = frozenset(("context_cold", "context_warm", "search"))
-_THREADS = 3
 _REUSED = 8
 _COUNTED_HISTORIES = 10
 _REUSED_SHARE = 0.5
@@ -53,11 +50,7 @@ class Measured:
 
 
 class Reference:
-    """Queries of 20 items through boto3: what times are compared with, whoever's code changes.
-
-    For operations that send requests side by side there are some side by side, each time by new
-    threads: what else a machine does slows these more than a single one.
-    """
+    """A Query of 20 items through boto3: what times are compared with, whoever's code changes."""
 
     def __init__(self, session: AwsSession, table: str, user_id: str, clock: Clock) -> None:
         """`table` is a legacy history, `user_id` one who has messages in it."""
@@ -71,22 +64,14 @@ class Reference:
             "Limit": 20,
         }
 
-    def times_ms(self, operation: str) -> list[float]:
-        """Some of its times, beside a block of an operation."""
-        call = self._side_by_side if operation in _SIDE_BY_SIDE else self._query
+    def times_ms(self) -> list[float]:
+        """Some of its times."""
         found = []
         for _ in range(_REFERENCE_CALLS):
             begin = self._clock.monotonic()
-            call()
+            self._client.query(**self._request)
             found.append((self._clock.monotonic() - begin) * 1000)
         return found
-
-    def _query(self, _: int = 0) -> None:
-        self._client.query(**self._request)
-
-    def _side_by_side(self) -> None:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(self._query, range(_THREADS)))
 
 
 @dataclass(frozen=True)
@@ -141,9 +126,12 @@ class Measurer:
             wanted = [operation for operation in some if operation in operations]
             self._count(found, effort, wanted)
             turns = self._turns(scenario, effort.calls)
+            deadline = self._clock.monotonic() + effort.scenario_s
             for left in range(effort.blocks if wanted else 0, 0, -_SITTING):
                 sitting = itertools.islice(turns, min(left, _SITTING))
                 self._sitting(found, sitting, effort, wanted)
+                if self._clock.monotonic() > deadline:
+                    break
         return found
 
     def _count(self, found: Measured, effort: Effort, operations: Sequence[str]) -> None:
@@ -186,7 +174,7 @@ class Measurer:
                 contender.context(history.user_id, question, session)
                 contender.search(history.user_id, question)
                 contender.recent(history.user_id)
-        self._reference.times_ms("recent")
+        self._reference.times_ms()
 
     def _turns(self, scenario: Scenario, calls: int, rng: Random | None = None) -> Iterator[_Turn]:
         asks = {h.user_id: _questions(h, rng or self._rng) for h in scenario.histories}
@@ -208,7 +196,7 @@ class Measurer:
             for contender in contenders:
                 samples = self._samples(contender, operation, turn, effort)
                 found.blocks.setdefault((contender.name, operation), []).append(samples)
-            found.reference.setdefault(operation, []).append(self._reference.times_ms(operation))
+            found.reference.setdefault(operation, []).append(self._reference.times_ms())
         self._on_block()
 
     def _samples(

@@ -43,8 +43,9 @@ class Effort:
     A block of an operation ends after `block_s` seconds, so that a slow one does not take all the
     time. Cold contexts, which need an engine each, come `cold_calls` to a block; appends, which
     make the history longer, `append_calls`. Counts are taken from `counted` calls apart, which are
-    the same however busy the machine is (0: from the calls that are timed). `mixed_s` seconds of
-    mixed load by `workers` threads close the run.
+    the same however busy the machine is (0: from the calls that are timed). Rounds end after
+    `scenario_s` seconds for a scenario, once there are some. `mixed_s` seconds of mixed load by
+    `workers` threads close the run.
     """
 
     blocks: int = 20
@@ -53,6 +54,7 @@ class Effort:
     cold_calls: int = 2
     block_s: float = 0.1
     counted: int = 40
+    scenario_s: float = math.inf
     mixed_s: float = 3.0
     workers: int = 4
 

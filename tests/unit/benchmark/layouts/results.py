@@ -75,6 +75,7 @@ def result(measurements: list[Any]) -> dict[str, Any]:
     """A result around rows."""
     run = {"id": "1", "started_at": "2026-11-01T10:00:00Z", "seconds": 60.0, "seed": 1}
     machine = {"processor": "p", "cores": 2, "memory_bytes": 2**30, "system": "s", "python": "3"}
+    machine["load_before"] = 0.1
     return {
         "schema": SCHEMA,
         "run": {**run, "version": "0.1.0"},
