@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ Curve = tuple[tuple[int, float], ...]
 """Points (messages that a user's history holds, read units), in order of the first."""
 
 _CURE = "Make it anew: `ialctl benchmark --save FILE`."
+_MOST = 1e12
 _TEXTS = ("layout", "source")
 _CURVES = ("context_rru", "context_cold_rru")
 
@@ -122,8 +122,8 @@ def _text(name: str, value: object) -> str:
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _bad(name, value, "a number of 0 or more")
-    if not (math.isfinite(value) and value >= 0):
-        raise _bad(name, value, "a number of 0 or more")
+    if not 0 <= value <= _MOST:
+        raise _bad(name, value, f"a number from 0 to {_MOST:g}")
     return float(value)
 
 

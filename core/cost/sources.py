@@ -17,6 +17,7 @@ from core.errors import StorageError, UsageError
 INLINE = "legacy_inline"
 """The member of `profiles` for legacy items that carry their vectors; may be left out."""
 MOST_BYTES = 64 * 1024 * 1024
+_NOTES = "tables-"
 _CURE = "Name a file that `ialctl benchmark --save FILE` wrote, or leave --from out."
 
 _KINDS: Mapping[str, tuple[str, Profile]] = {
@@ -87,8 +88,10 @@ def _shipped(legacy_vectors: str, named: Path | None) -> Profiles:
 
 
 def _newest_first(folder: Path) -> list[Path]:
+    # A benchmark that runs, or was killed, notes its tables beside the results.
+    files = (p for p in folder.glob("*.json") if not p.name.startswith(_NOTES) and p.is_file())
     try:
-        found = [(path.stat().st_mtime, path) for path in folder.glob("*.json") if path.is_file()]
+        found = [(path.stat().st_mtime, path) for path in files]
     except OSError:
         return []  # a file went while we looked, or the folder is not ours: as if there were none
     return [path for _, path in sorted(found, reverse=True)]

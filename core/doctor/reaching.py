@@ -57,7 +57,7 @@ class Reached:
 
 
 _GATES: Mapping[str, str] = {
-    "region": "no region is set",
+    "region": "no region can be used",
     "endpoint": "the endpoint can't be reached",
     "credentials": "the credentials can't be used",
 }
@@ -101,13 +101,13 @@ def reach(settings: Settings, sources: Mapping[str, str], clock: Clock) -> Reach
     session = AwsSession(impatient(settings), embedded, clock)
     try:
         region = session.region
+        url = str(session.endpoint_url or session.client("dynamodb").endpoint_url)
     except CredentialsError as error:  # a profile that does not exist
         return Reached(None, (trouble("credentials", error.what, _REFUSED, error.cure or ""),))
     except TargetError as error:
         means = "AWS can't be asked anything without one."
         return Reached(None, (trouble("region", error.what, means, error.cure or ""),))
     findings = [ok("region", f"{region}, from {_source(settings, sources)}")]
-    url = str(session.endpoint_url or session.client("dynamodb").endpoint_url)
     path = "/_ialctl/health" if embedded else "/"
     try:
         seen = probe(url + path, session.where, clock, _PROBE_S)

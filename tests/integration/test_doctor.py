@@ -159,6 +159,14 @@ def test_credentials_that_are_not_there(
     assert "(x)" in of(profile, "credentials").found
 
 
+def test_a_region_that_can_not_be(well: Settings) -> None:
+    """It is the one trouble, told as the region's, and the rest is left out for that."""
+    found = examine(well, endpoint_url=None, target="aws", region="eu west")
+    assert in_trouble(found) == ["region"]
+    assert "--region" in of(found, "region").cure
+    assert "region" in of(found, "tables").found
+
+
 @pytest.mark.parametrize("ahead_s", [600.0, -600.0])
 def test_a_clock_that_is_ten_minutes_off(well: Settings, ahead_s: float) -> None:
     """It is the one trouble, in either direction; half a minute is none."""

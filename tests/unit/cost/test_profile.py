@@ -53,7 +53,8 @@ def test_cold_contexts_count_by_their_share() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"append_wru": -1}, "'append_wru' is -1; it should be a number of 0 or more"),
+        ({"append_wru": -1}, "'append_wru' is -1; it should be a number from 0 to 1e+12"),
+        ({"append_wru": 1e300}, "'append_wru' is 1e+300"),
         ({"append_wru": True}, "'append_wru' is True"),
         ({"append_wru": "3"}, "'append_wru' is '3'"),
         ({"search_rru": math.nan}, "'search_rru' is nan"),

@@ -49,6 +49,15 @@ def test_a_named_result_goes_before_the_newest(tmp_path: Path) -> None:
     assert choose_profiles(named, tmp_path).optimized == OPTIMIZED
 
 
+def test_what_a_running_benchmark_notes_is_no_result(tmp_path: Path) -> None:
+    """Its list of tables lies beside the results: nothing is said of it, nothing taken from it."""
+    _save(tmp_path / "good.json", age_s=10**9)
+    (tmp_path / "tables-0123456789ab.json").write_bytes(b'{"where": "AWS", "tables": []}')
+    found = choose_profiles(None, tmp_path)
+    assert found.source.startswith("good.json")
+    assert found.notes == ()
+
+
 def test_results_that_can_not_be_used_are_passed_over_with_a_note(tmp_path: Path) -> None:
     """One cut short by a kill, one of another kind: the next newest is taken."""
     (tmp_path / "cut.json").write_bytes(b'{"profiles": {"legacy"')
