@@ -42,7 +42,9 @@ STRANGE_US = 60 * MICROSECONDS
 """A recent message that is older than this should be in the index."""
 TERMS_KEPT = 2
 """While words of older segments are missing, warm contexts fetch so many segments' whatever else
-they do. Cold ones fetch texts, which say their own words: one that is fitting is worth more."""
+they do. Cold ones fetch texts only: a fitting one, which says its own words, is worth more."""
+COLD_TEXTS = 20
+"""So many then: what 18 and two segments' words took, where these are smallest."""
 _TERMS_ITEMS = 2  # they take a read unit or so: what two items take
 
 
@@ -162,8 +164,9 @@ class Gatherer:
         self._reconcile(run.index, previews)
         self._ask(run)
         ranking = self._ranked(run)
+        most = COLD_TEXTS if run.index.terms_missing else COLD_FETCHED
         with run.timer.part("fetch"):
-            batch = self._fetch(run, ranking, previews, COLD_FETCHED, 0)
+            batch = self._fetch(run, ranking, previews, most, 0)
         if self._take(run, batch):
             ranking = self._ranked(run)
         consumed = previews.consumed.beside(loaded) + batch.consumed

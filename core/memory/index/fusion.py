@@ -27,12 +27,6 @@ from core.memory.index.words import at
 HASHING_MODELS = "hashing-"
 # Of looking for the best score nearby, each twice as far as the one before: 1, 3, 7 rows.
 _ROUNDS = 3
-# What a row's vector counts for where its words are not known: nearly as much as both together.
-# Of five LoCoMo conversations as one history, the words known of the last 1,024 messages only, cold
-# contexts find 61% of the evidence with the hashing embedder's vectors and 68% with MiniLM's; 33%
-# and 59% where words that are not known count as none. More finds more of the older evidence and
-# less of the newest, less the other way round.
-_UNWORDED = np.float32(0.9)
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,10 @@ class Weights:
     and 69.5/78.4/86.7/92.1% in the two that were held out, where BM25 with its neighbours finds
     63.0/72.6/82.0/87.7% and 63.3/72.5/80.4/85.9%. Half of any of them, or `words` from 0.4 to 0.6,
     costs at most a point and a half, which is why they are not finer.
+
+    Where a row's words are not known yet, its vector counts `alone`, for itself and for the words.
+    Of five LoCoMo conversations as one history, the words known of the last 1,024 messages only,
+    more finds more of the older evidence and less of the newest, less the other way round.
     """
 
     words: float = 0.5
@@ -56,13 +54,15 @@ class Weights:
     beside: float = 0.3
     near: float = 0.1
     episode: float = 0.4
+    alone: float = 0.8
 
 
 SEMANTIC = Weights()
 """For vectors that know of meaning: words and vectors count the same."""
-LEXICAL_VECTORS = Weights(words=0.8)
+LEXICAL_VECTORS = Weights(words=0.8, alone=0.9)
 """For vectors that are made of words themselves (the hashing embedder): they add what BM25 does
-not see, parts of words, and little else. From 0.7 to 0.9 all find the same."""
+not see, parts of words, and little else. From 0.7 to 0.9 all find the same. Of words that are not
+known they say more than others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def fused(
     near = np.full(len(corpus), np.nan, np.float32) if cosines is None else cosines
     known = alive & np.isfinite(near)
     words = np.float32(weights.words) * _of_best(np.where(alive, own, np.float32(0)))
-    share = np.where(corpus.worded, np.float32(1 - weights.words), _UNWORDED)
+    share = np.where(corpus.worded, np.float32(1 - weights.words), np.float32(weights.alone))
     vector = share * _above_median(near, known)
     speaker = np.where(named, np.float32(weights.speaker) * (words + vector), np.float32(0))
     single = words + vector + speaker
