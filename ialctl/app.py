@@ -15,6 +15,9 @@ _INTERRUPTED = 130
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     arguments = sys.argv[1:]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever began us: `ialctl status >&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     if arguments == ["--version"]:
         from core import __version__
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from core.clock import SYSTEM_CLOCK, new_id
-from core.errors import DifferenceError, IalError, details
+from core.errors import DifferenceError, IalError, NotConfirmedError, details
 
 if TYPE_CHECKING:
     from core.benchmark.evaluation.running import State
@@ -51,11 +51,17 @@ def _run(given: argparse.Namespace) -> int:
     options: dict[str, Any] = {name: getattr(given, name) for name in named}
     wanted = Wanted(sizes=tuple(given.messages or ()), **options)
     made = job(wanted, settings, sys.stdin.buffer, SYSTEM_CLOCK)
+    session = open_session(settings)
+    if session.endpoint_url is None and not given.yes:
+        raise NotConfirmedError(
+            f"This makes tables at {session.where}: about ${made.estimated_dollars:.2f}.",
+            "Add --yes to go on.",
+        )
     wish = _Wish()
     with wish:
         result = run_job(
             made,
-            open_session(settings).endpoint_url,
+            session.endpoint_url,
             SYSTEM_CLOCK,
             new_id,
             on_progress=_Told(),
@@ -90,6 +96,8 @@ class _Wish:
             signal.signal(number, handler)
 
     def _note(self, *_: object) -> None:
+        if self.came:
+            raise KeyboardInterrupt
         self.came = True
 
 
@@ -135,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", type=Path, help="write a page with plots")
     parser.add_argument("--save", type=Path, help="write the result, as JSON")
     parser.add_argument("--compare", type=Path, help="a saved result; exit 3 where this is worse")
+    parser.add_argument("--yes", action="store_true", help="at AWS: go on, it costs money")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     parser.add_argument("--project", help="whose settings (default: the settings')")
     parser.add_argument("--target", help="local or aws (default: the settings')")

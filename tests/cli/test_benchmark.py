@@ -108,6 +108,10 @@ def test_a_saved_result_is_compared_with_and_a_loss_ends_with_3(
     lost = [(loss["operation"], loss["quantity"]) for loss in worse.json["losses"]]
     assert lost == [("search", "read units")]
     assert "measured three times" in worse.err
+    same = cli(
+        "benchmark", *QUICK, "--compare", saved / "base.json", "--tolerance", "900", "--json"
+    )
+    assert (same.code, same.json["losses"]) == (0, [])
     other = cli("benchmark", *QUICK, "--compare", base, "--rtt-ms", "1")
     assert other.code == 2
     assert "its rtt_ms is 0.0, here it is 1.0" in other.err
@@ -163,7 +167,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(
     session = AwsSession(settings)
     foreign = f"{settings.project}-bench-of-somebody"
     create_table(session, TableSchema(foreign, "k"))
-    assert cli("benchmark", *QUICK).code == 0
+    assert cli("benchmark", "--messages", "20", "--rounds", "2").code == 0
     assert tables(settings) == [foreign]
 
 
@@ -188,6 +192,9 @@ def test_two_at_once_are_refused(settings: Settings, cli: MemoryCli) -> None:
         (["--rate", "10", "--fault", "throttling=2"], "There is no fault 'throttling=2'."),
         (["--rate", "10", "--fault", "redis"], "takes a Redis away, and none is set"),
         (["--rate", "0"], "not above 0"),
+        (["--rate", "nan"], "not above 0, or no number"),
+        (["--rate", "5", "--duration", "inf"], "not above 0, or no number"),
+        (["--tolerance", "nan"], "below 0, or no number"),
         (["--compare", "none.json"], "The result 'none.json' can't be read"),
         (["--dataset", "none.json"], "The file 'none.json' can't be read"),
         (["--save", "/dev/null"], "is no ordinary file"),

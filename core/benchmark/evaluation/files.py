@@ -35,7 +35,7 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     Raises:
         StorageError: it can't be written.
     """
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -53,7 +53,7 @@ def _as_it_was(messages: int, old: _Row, new: _Row) -> str:
 def _with_vectors(inline: _Row, new: _Row) -> str:
     return (
         f"Where legacy items carry their vectors it takes {inline['read_units']:.3g} read units "
-        f"and {_time(inline)}: {_times(inline, new):,.0f} times the units."
+        f"and {_time(inline)}: {_rounded(_times(inline, new))} times the units."
     )
 
 
@@ -61,8 +61,13 @@ def _finding_as_much(whole: _Row, new: _Row) -> str:
     times = whole["latency_ms"]["p50"] / new["latency_ms"]["p50"]
     return (
         f"To look at as much, the legacy layout takes {whole['read_units']:,.0f} read units and "
-        f"{_time(whole)}: {_times(whole, new):,.0f} times the units, {times:,.0f} times as long."
+        f"{_time(whole)}: {_rounded(_times(whole, new))} times the units, "
+        f"{_rounded(times)} times as long."
     )
+
+
+def _rounded(times: float) -> str:
+    return f"{times:,.0f}" if times >= 10 else f"{times:.1f}"
 
 
 def _times(old: _Row, new: _Row) -> float:

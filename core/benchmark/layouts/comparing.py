@@ -17,13 +17,15 @@ from typing import Any
 import orjson
 
 from core.benchmark.layouts.contenders import OPTIMIZED
+from core.benchmark.layouts.memory_use import MemoryUse
 from core.benchmark.layouts.result import SCHEMA, row_of
 from core.benchmark.layouts.samples import compared, undisturbed
 from core.errors import StorageError, UsageError
 
 TOLERANCE = 0.08
 _COUNT_TOLERANCE, _COUNT_SLACK = 0.05, 0.1
-_RECALL_SLACK = 0.02
+_RECALL_SLACK, _ERROR_SLACK = 0.02, 0.005
+_MEMORY_TOLERANCE, _MEMORY_SLACK = 0.1, 256 * 1024
 _COUNTS = ("requests", "rounds", "read_units", "write_units", "bytes", "embeddings")
 _SAME = ("embedder", "rtt_ms", "embedding_ms", "digest", "sizes", "histories")
 _LARGEST_FILE = 64 * 1024 * 1024
@@ -98,7 +100,10 @@ def _has_rows(loaded: Mapping[str, Any]) -> bool:
     rows, conditions = loaded.get("measurements"), loaded.get("conditions")
     if not isinstance(rows, list) or not rows or not isinstance(conditions, dict):
         return False
-    wanted = ("layout", "operation", "scenario", "times", "reference", "recall", *_COUNTS)
+    if not isinstance(loaded.get("memory"), list):
+        return False
+    about = ("layout", "operation", "scenario", "times", "reference", "recall")
+    wanted = (*about, "calls", "errors", *_COUNTS)
     return all(isinstance(r, dict) and all(name in r for name in wanted) for r in rows)
 
 
@@ -141,6 +146,23 @@ def losses(
     return tuple(found)
 
 
+def memory_losses(
+    before: Mapping[str, Any], now: Mapping[tuple[str, str], MemoryUse]
+) -> list[Loss]:
+    """What the optimized layout takes more of memory than in the result `before`."""
+    found = []
+    for row in before["memory"]:
+        use = now.get((row["layout"], row["scenario"]))
+        if use is None or row["layout"] != OPTIMIZED:
+            continue
+        for name in ("held_bytes", "peak_bytes"):
+            most = row[name] * (1 + _MEMORY_TOLERANCE) + _MEMORY_SLACK
+            if (more := getattr(use, name)) > most:
+                words = name.replace("_", " ")
+                found.append(Loss("memory", row["scenario"], words, row[name], more))
+    return found
+
+
 def _lost(
     old: Mapping[str, Any], new: Mapping[str, Any], seed: int, tolerance: float
 ) -> Iterator[Loss]:
@@ -152,8 +174,9 @@ def _lost(
         if change.low > 1 + tolerance:
             interval = (round(change.low, 4), round(change.high, 4))
             yield Loss(*about, "time", round(then[0], 4), round(now[0], 4), interval)
-    elif any(old["times"]):
-        yield Loss(*about, "errors", 0, sum(new["errors"].values()))
+    failed = tuple(sum(row["errors"].values()) / max(row["calls"], 1) for row in (old, new))
+    if failed[1] > failed[0] + _ERROR_SLACK:
+        yield Loss(*about, "share of errors", *(round(share, 4) for share in failed))
     for name in _COUNTS:
         if new[name] > old[name] * (1 + _COUNT_TOLERANCE) + _COUNT_SLACK:
             yield Loss(*about, name.replace("_", " "), old[name], new[name])

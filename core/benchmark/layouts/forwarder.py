@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from core.errors import UsageError
 
+_HOST = "127.0.0.1"
 _BYTES = 65_536
 _PORT = 6379
 
@@ -30,14 +31,15 @@ class Forwarder(AbstractContextManager["Forwarder"]):
                 "Set IAL_REDIS_URL=redis://127.0.0.1:6379/0, or leave --fault redis out.",
             )
         self._to = (parts.hostname, parts.port or _PORT)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((_HOST, 0))
+        self._port = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._is_cut = False
         user, at, _ = parts.netloc.rpartition("@")
-        netloc = f"{user}{at}127.0.0.1:{self._listener.getsockname()[1]}"
+        netloc = f"{user}{at}{_HOST}:{self._port}"
         self.url = urlunsplit(parts._replace(netloc=netloc))
-        threading.Thread(target=self._accept, name="forwarder", daemon=True).start()
+        self._listen()
 
     def __exit__(self, *_: object) -> None:
         self.cut()
@@ -51,13 +53,30 @@ class Forwarder(AbstractContextManager["Forwarder"]):
         for end in ends:
             _shut(end)
 
-    def _accept(self) -> None:
+    def mend(self) -> None:
+        """Takes connections again, at the same port."""
+        self._listener = socket.create_server((_HOST, self._port))
+        with self._lock:
+            self._is_cut = False
+        self._listen()
+
+    def _listen(self) -> None:
+        accept = threading.Thread(
+            target=self._accept, args=(self._listener,), name="forwarder", daemon=True
+        )
+        accept.start()
+
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                near, _ = self._listener.accept()
+                near, _ = listener.accept()
+            except OSError:
+                return  # it was cut
+            try:
                 far = socket.create_connection(self._to)
             except OSError:
-                return  # it was cut, or there is no Redis to hand on to
+                _shut(near)  # there is no Redis to hand on to
+                continue
             with self._lock:
                 if self._is_cut:
                     _shut(near)

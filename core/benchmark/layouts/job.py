@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ LATEST, LATEST_PAGE = "latest.json", "latest.html"
 """The newest result, which `ialctl cost` takes its figures from, and its page."""
 _LOAD_USERS, _LOAD_MESSAGES = 100, 40
 _LOAD_RATE = 10.0
-_MIXED_S, _SCENARIO_S = 3.0, 20.0
+_MIXED_S, _SCENARIO_S = 3.0, 11.0
 _THROTTLED, _SLOW, _SLOW_MS = 0.05, 0.02, 250.0
 _UNITS_A_MESSAGE = 10.0
 """Write units that a message takes in both layouts together, rounded up: for an estimate."""
@@ -178,11 +179,16 @@ def _check(wanted: Wanted) -> None:
     _check_together(wanted)
     if wanted.peers:
         check_peers()
-    if min(wanted.rtt_ms, wanted.embedding_ms, wanted.tolerance) < 0:
-        raise UsageError("A delay or a tolerance is below 0.", "Give 0 or more.")
-    rate = 1.0 if wanted.rate is None else wanted.rate
-    if min(wanted.duration_s, wanted.limit_ms, rate) <= 0:
-        raise UsageError("A rate, a duration or a limit is not above 0.", "Give numbers above 0.")
+    delays = (wanted.rtt_ms, wanted.embedding_ms, wanted.tolerance)
+    if not all(math.isfinite(one) and one >= 0 for one in delays):
+        raise UsageError(
+            "A delay or a tolerance is below 0, or no number.", "Give numbers of 0 or more."
+        )
+    amounts = (wanted.duration_s, wanted.limit_ms, 1.0 if wanted.rate is None else wanted.rate)
+    if not all(math.isfinite(one) and one > 0 for one in amounts):
+        raise UsageError(
+            "A rate, a duration or a limit is not above 0, or no number.", "Give numbers above 0."
+        )
 
 
 def _check_files(wanted: Wanted) -> None:

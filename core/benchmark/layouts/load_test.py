@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from core.benchmark.layouts.exchanges import NO_FAULTS, Faults
 from core.benchmark.layouts.forwarder import Forwarder
 from core.benchmark.layouts.loading import Loader, Step
 from core.benchmark.layouts.plan import Plan
-from core.benchmark.layouts.running import Benchmark, Stand
+from core.benchmark.layouts.running import Benchmark
+from core.benchmark.layouts.stand import Stand
 from core.clock import Clock
 
 _MOST_STEPS = 9
@@ -61,9 +62,11 @@ class LoadTest:
         histories = [h for s in plan.scenarios for h in s.histories]
         loader = Loader(histories, self._clock, plan.seed, stopped=self._stopped)
         found = []
-        with self._contenders(stand, load) as (contenders, cut):
+        with self._contenders(stand, load) as (contenders, forwarder):
             for contender in contenders:
-                steps, held = self._steps(loader, contender, load, cut)
+                # The legacy engine knows no Redis: there is nothing to take from it.
+                redis = forwarder if isinstance(contender, OptimizedContender) else None
+                steps, held = self._steps(loader, contender, load, redis)
                 found.append(
                     {
                         "layout": contender.name,
@@ -77,7 +80,7 @@ class LoadTest:
         return found
 
     def _steps(
-        self, loader: Loader, contender: Contender, load: LoadPlan, cut: Callable[[], None]
+        self, loader: Loader, contender: Contender, load: LoadPlan, redis: Forwarder | None
     ) -> tuple[list[Step], float | None]:
         if load.ramp:
             contender.exchanges.faults = load.faults
@@ -93,8 +96,10 @@ class LoadTest:
         for name in ("before", "with faults", "after"):
             self._say(contender, name)
             contender.exchanges.faults = load.faults if name == "with faults" else NO_FAULTS
-            if name == "with faults" and load.redis_gone:
-                cut()
+            if redis is not None and name == "with faults":
+                redis.cut()
+            if redis is not None and name == "after":
+                redis.mend()
             steps.append(self._step(loader, contender, load, name))
         return steps, None
 
@@ -110,21 +115,18 @@ class LoadTest:
     @contextmanager
     def _contenders(
         self, stand: Stand, load: LoadPlan
-    ) -> Iterator[tuple[tuple[Contender, ...], Callable[[], None]]]:
+    ) -> Iterator[tuple[tuple[Contender, ...], Forwarder | None]]:
         """Both, the optimized one with the Redis that the settings name; and what cuts it off."""
         legacy, optimized = stand.contenders
         if load.redis_url is None:
-            yield (legacy, optimized), lambda: None
+            yield (legacy, optimized), None
             return
-        url, cut = load.redis_url, None
-        if load.redis_gone:
-            forwarder = Forwarder(url)
-            url, cut = forwarder.url, forwarder.cut
-        shared = dataclasses.replace(stand.opener, redis_url=url)
-        with_redis: OptimizedContender = optimized.moved(shared.home())
-        try:
-            yield (legacy, with_redis), cut or (lambda: None)
-        finally:
-            with_redis.close()
-            if cut is not None:
-                cut()
+        with ExitStack() as closing:
+            url, forwarder = load.redis_url, None
+            if load.redis_gone:
+                forwarder = closing.enter_context(Forwarder(url))
+                url = forwarder.url
+            home = dataclasses.replace(stand.opener, redis_url=url).home()
+            with_redis = optimized.moved(home)
+            closing.callback(with_redis.close)
+            yield (legacy, with_redis), forwarder

@@ -27,6 +27,7 @@ MIX = (("context_warm", 50), ("append", 30), ("recent", 10), ("search", 10))
 """Of a hundred calls so many of each: a turn of a conversation reads, answers and is stored."""
 CLOSED_WORKERS, OPEN_WORKERS = 8, 48
 _STEADY = 0.95
+_SLICE_S = 0.2
 _BISECTIONS = 3
 _MOST_RATE = 100_000.0
 
@@ -123,7 +124,8 @@ class Loader:
                 if number >= total:
                     break
                 due = begin + number / rate
-                self._clock.sleep(due - self._clock.monotonic())
+                if not self._waited(due):
+                    break
                 found.append(self._done(operation, call, due, self._clock.monotonic()))
             return found
 
@@ -166,6 +168,12 @@ class Loader:
             else:
                 over = middle
         return steps, held
+
+    def _waited(self, until: float) -> bool:
+        """Waits until an instant; False where the run is to end before."""
+        while (left := until - self._clock.monotonic()) > 0 and not self._stopped():
+            self._clock.sleep(min(left, _SLICE_S))
+        return not self._stopped()
 
     def _worked(
         self,

@@ -15,7 +15,8 @@ from core.benchmark.layouts.samples import Sample, measured, summary
 from core.clock import Clock, Random
 from core.errors import InterruptedRunError
 
-READS = tuple(operation for operation in OPERATIONS if operation != "append")
+APPENDS = ("append",)
+READS = tuple(operation for operation in OPERATIONS if operation not in APPENDS)
 _REFERENCE_CALLS = 8
 _SITTING = 5
 """Rounds after which engines are opened anew: which core a thread came to lie on is chance."""
@@ -42,6 +43,17 @@ class Measured:
     blocks: Blocks = field(default_factory=dict)
     reference: dict[str, list[list[float]]] = field(default_factory=dict)
     hit_rates: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: Measured) -> None:
+        """Takes over what was measured of other operations."""
+        self.counted |= other.counted
+        self.blocks |= other.blocks
+        self.reference |= other.reference
+
+    def retime(self, other: Measured) -> None:
+        """Takes over times of the same operations, and leaves what was counted."""
+        self.blocks |= other.blocks
+        self.reference |= other.reference
 
     def summary(self, layout: str, operation: str) -> dict[str, Any]:
         """What the calls of an operation come to (see `samples.summary`)."""
@@ -80,6 +92,7 @@ class _Turn:
 
     history: History
     questions: Sequence[Question]
+    searched: Sequence[Question]
     said: Sequence[tuple[str, str]]
 
     @property
@@ -116,28 +129,28 @@ class Measurer:
     def measure(
         self, scenario: Scenario, effort: Effort, operations: Sequence[str] = OPERATIONS
     ) -> Measured:
-        """Operations of all contenders: first those that read, for appending makes more to read.
+        """Operations of all contenders, each first counted and then timed.
 
         Raises:
             InterruptedRunError: `stopped` said so.
         """
         found = Measured(scenario)
-        for some in (READS, ("append",)):
-            wanted = [operation for operation in some if operation in operations]
-            self._count(found, effort, wanted)
-            turns = self._turns(scenario, effort.calls)
+        self._count(found, effort, operations)
+        turns = self._turns(scenario, effort.calls)
+        deadline = None
+        if effort.scenario_s is not None:
             deadline = self._clock.monotonic() + effort.scenario_s
-            for left in range(effort.blocks if wanted else 0, 0, -_SITTING):
-                sitting = itertools.islice(turns, min(left, _SITTING))
-                self._sitting(found, sitting, effort, wanted)
-                if self._clock.monotonic() > deadline:
-                    break
+        for left in range(effort.blocks, 0, -_SITTING):
+            sitting = itertools.islice(turns, min(left, _SITTING))
+            self._sitting(found, sitting, effort, operations)
+            if deadline is not None and self._clock.monotonic() > deadline:
+                break
         return found
 
     def _count(self, found: Measured, effort: Effort, operations: Sequence[str]) -> None:
         histories = found.scenario.histories[:_COUNTED_HISTORIES]
         each = effort.counting(len(histories))
-        if not operations or not each.calls:
+        if not each.calls:
             return
         for made in self._contenders:
             contender = made.fresh()
@@ -160,7 +173,8 @@ class Measurer:
             for turn in turns:
                 self._block(found, warm, turn, effort, operations)
                 warm.reverse()
-            found.hit_rates = {c.name: c.hit_rate() for c in warm}
+            if "context_warm" in operations:
+                found.hit_rates = {c.name: c.hit_rate() for c in warm}
         finally:
             for contender in warm:
                 contender.close()
@@ -177,12 +191,16 @@ class Measurer:
         self._reference.times_ms()
 
     def _turns(self, scenario: Scenario, calls: int, rng: Random | None = None) -> Iterator[_Turn]:
-        asks = {h.user_id: _questions(h, rng or self._rng) for h in scenario.histories}
+        chance = rng or self._rng
+        asks = {h.user_id: _questions(h, chance) for h in scenario.histories}
+        searches = {h.user_id: _questions(h, chance) for h in scenario.histories}
         says = {h.user_id: Saying(h.conversation) for h in scenario.histories}
         for history in itertools.cycle(scenario.histories):
             asked = tuple(itertools.islice(asks[history.user_id], calls))
             said = tuple(says[history.user_id].next() for _ in range(calls))
-            yield _Turn(history, asked, said)
+            # Of its own: what a context has just asked would be in the cache of vectors.
+            searched = tuple(itertools.islice(searches[history.user_id], calls))
+            yield _Turn(history, asked, searched, said)
 
     def _block(
         self,
@@ -211,7 +229,8 @@ class Measurer:
         return samples
 
     def _sample(self, contender: Contender, operation: str, turn: _Turn, number: int) -> Sample:
-        question = turn.questions[number % len(turn.questions)]
+        asked = turn.searched if operation == "search" else turn.questions
+        question = asked[number % len(asked)]
         if operation == "context_cold":
             made = contender.fresh()
             try:
@@ -243,7 +262,7 @@ _CALLS: Mapping[str, Callable[[Contender, _Turn, int], Callable[[], Outcome]]] =
     "recent": lambda c, t, _: lambda: c.recent(t.user_id),
     "session": lambda c, t, _: lambda: c.session(t.user_id, t.session_id),
     "context_warm": lambda c, t, n: _context(c, t, t.questions[n]),
-    "search": lambda c, t, n: lambda: c.search(t.user_id, t.questions[n]),
+    "search": lambda c, t, n: lambda: c.search(t.user_id, t.searched[n]),
 }
 
 

@@ -11,16 +11,18 @@ import multiprocessing
 import signal
 import tracemalloc
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from core.benchmark.evaluation.dataset import Question
 from core.benchmark.layouts.contenders import Contender
 from core.benchmark.layouts.plan import History
 from core.errors import IalError, TargetError
 
+WARM_USER = "benchmark-warm"
+"""A user whose contexts are built first: what is imported for the first one is no user's data."""
 _QUESTIONS = 2
 _PAGE_FIELD = "VmRSS:"
 _TIMEOUT_S = 300.0
@@ -58,24 +60,18 @@ def asked_of(history: History) -> Asked:
 
 
 def memory_use(make: Callable[[], Contender], asked: Asked) -> MemoryUse:
-    """Measures in two processes, one for the system's view and one for Python's.
+    """Measures in a process of its own: first the system's view, then Python's of a new engine.
 
     Args:
         make: opens the contender; it must be picklable.
         asked: what is asked of it.
 
     Raises:
-        TargetError: a process ended without an answer.
+        TargetError: the process ended without an answer.
     """
-    resident = _elsewhere(_resident_growth, make, asked)
-    held, peak = _elsewhere(_traced, make, asked)
-    return MemoryUse(held, peak, resident)
-
-
-def _elsewhere(measure: Callable[..., Any], make: Callable[[], Contender], asked: Asked) -> Any:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_answer, args=(theirs, measure, make, asked), daemon=True)
+    child = context.Process(target=_answer, args=(theirs, make, asked), daemon=True)
     # A Ctrl-C reaches every process of a terminal; this one is ended by us, without a word.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     child.start()
@@ -88,26 +84,30 @@ def _elsewhere(measure: Callable[..., Any], make: Callable[[], Contender], asked
     finally:
         child.terminate()
         child.join()
-    if answer is None:
+    if not isinstance(answer, MemoryUse):
         raise TargetError(
             "The process that measures memory ended without an answer.", "Run it again."
         )
-    return answer[0]
+    return answer
 
 
-def _answer(
-    to: Connection, measure: Callable[..., Any], make: Callable[[], Contender], asked: Asked
-) -> None:
-    contender = make()
+def _answer(to: Connection, make: Callable[[], Contender], asked: Asked) -> None:
     try:
-        # Threads, connections and modules are there before it counts.
-        contender.context("nobody", asked.questions[0], asked.session_id)
-        gc.collect()
-        to.send((measure(contender, asked),))
+        with ExitStack() as closing:
+            first = _warmed(make(), asked, closing)
+            resident = _resident_growth(first, asked)
+            held, peak = _traced(_warmed(first.fresh(), asked, closing), asked)
+        to.send(MemoryUse(held, peak, resident))
     except IalError:
         to.close()  # whoever asked says so: what can't be read here can't be read there
-    finally:
-        contender.close()
+
+
+def _warmed(contender: Contender, asked: Asked, closing: ExitStack) -> Contender:
+    """Threads, connections and modules are there before it counts."""
+    closing.callback(contender.close)
+    contender.context(WARM_USER, asked.questions[0], asked.session_id)
+    gc.collect()
+    return contender
 
 
 def _traced(contender: Contender, asked: Asked) -> tuple[int, int]:

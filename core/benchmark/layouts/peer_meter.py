@@ -29,8 +29,10 @@ class PeerMeter:
     there is. Rounds are taken to be as many as requests, since nothing tells them apart.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, delay_s: float = 0.0) -> None:
+        """`delay_s` is waited before each request, as ours wait."""
         self._clock = clock
+        self._delay_s = delay_s
         self._lock = threading.Lock()
         self._under_way = threading.local()
         self._spans: list[tuple[float, float]] = []
@@ -57,6 +59,7 @@ class PeerMeter:
     def _begin(self, model: Any, params: Mapping[str, Any], **_: Any) -> None:
         body = orjson.loads(params["body"])
         self._under_way.request = (model.name, body, self._clock.monotonic())
+        self._clock.sleep(self._delay_s)
 
     def _end(self, parsed: Mapping[str, Any], **_: Any) -> None:
         operation, body, begin = self._under_way.request
@@ -73,10 +76,14 @@ def cost(operation: str, body: Mapping[str, Any], answer: Mapping[str, Any]) -> 
         return capacity.page_read(items, consistent=body.get("ConsistentRead", False))
     if operation in ("GetItem", "BatchGetItem"):
         sizes = [capacity.item_size(item) for item in _read(answer)]
-        strong = bool(body.get("ConsistentRead", False))
+        tables = body.get("RequestItems", {}).values()
+        strong = any(asked.get("ConsistentRead", False) for asked in (body, *tables))
         units = capacity.batch_get_units(sizes or [None], consistent=strong)
         return Consumed(read_units=units, requests=1, rounds=1, bytes=sum(sizes))
-    units = sum(capacity.write_units(None, item) for item in _written(operation, body))
+    twice = operation == "TransactWriteItems"
+    units = sum(
+        capacity.write_units(None, item, transactional=twice) for item in _written(operation, body)
+    )
     sent = sum(capacity.item_size(item) for item in _written(operation, body))
     return Consumed(write_units=units, requests=1, rounds=1, bytes=sent)
 

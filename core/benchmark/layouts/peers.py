@@ -18,8 +18,9 @@ from core.aws.capacity import TableSchema
 from core.aws.session import AwsSession
 from core.benchmark.layouts.contenders import READ, Outcome, Saying
 from core.benchmark.layouts.peer_meter import PeerMeter
-from core.benchmark.layouts.plan import Effort, Scenario
+from core.benchmark.layouts.plan import Plan, Scenario
 from core.benchmark.layouts.samples import Sample, measured, summary
+from core.benchmark.layouts.stand import Stand
 from core.clock import Clock
 from core.errors import UsageError
 
@@ -46,8 +47,10 @@ class Peer(ABC):
 
     name: str
 
-    def __init__(self, session: AwsSession, schema: TableSchema, clock: Clock) -> None:
-        self.exchanges = PeerMeter(clock)
+    def __init__(
+        self, session: AwsSession, schema: TableSchema, clock: Clock, delay_s: float = 0.0
+    ) -> None:
+        self.exchanges = PeerMeter(clock, delay_s)
         self.model = self.exchanges.no_model
         self._boto = session.boto3_session()
         self.exchanges.listen(self._boto)
@@ -159,10 +162,9 @@ PEERS: tuple[type[Peer], ...] = (LangChain, LangGraph, CompressedLangGraph)
 
 
 def peer_rows(
-    session: AwsSession,
-    prefix: str,
+    stand: Stand,
     scenario: Scenario,
-    effort: Effort,
+    plan: Plan,
     clock: Clock,
     check: Callable[[], None],
 ) -> Iterator[dict[str, Any]]:
@@ -171,13 +173,13 @@ def peer_rows(
     texts = [(m.role, m.content) for m in conversation.messages]
     for kind in PEERS:
         check()
-        peer = kind(session, kind.schema(prefix), clock)
+        peer = kind(stand.session, kind.schema(stand.opener.prefix), clock, plan.rtt_ms / 1000)
         peer.load(texts)
         saying = Saying(conversation)
         for operation in ("recent", "append"):
             samples = [
                 _sample(peer, partial(_call, peer, operation, saying), clock)
-                for _ in range(effort.append_calls * 2)
+                for _ in range(plan.effort.append_calls * 2)
             ]
             yield {
                 "layout": peer.name,

@@ -44,8 +44,8 @@ class Effort:
     time. Cold contexts, which need an engine each, come `cold_calls` to a block; appends, which
     make the history longer, `append_calls`. Counts are taken from `counted` calls apart, which are
     the same however busy the machine is (0: from the calls that are timed). Rounds end after
-    `scenario_s` seconds for a scenario, once there are some. `mixed_s` seconds of mixed load by
-    `workers` threads close the run.
+    `scenario_s` seconds for a scenario (None: never), once there are some. `mixed_s` seconds of
+    mixed load by `workers` threads close the run.
     """
 
     blocks: int = 20
@@ -54,7 +54,7 @@ class Effort:
     cold_calls: int = 2
     block_s: float = 0.1
     counted: int = 40
-    scenario_s: float = math.inf
+    scenario_s: float | None = None
     mixed_s: float = 3.0
     workers: int = 4
 
@@ -73,7 +73,7 @@ class Effort:
             self,
             calls=each,
             append_calls=2 * each,
-            cold_calls=math.ceil(each / 8),
+            cold_calls=math.ceil(each / 2),
             block_s=math.inf,
         )
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ddsketch import DDSketch
 
 from core.benchmark.evaluation.dataset import Question
-from core.benchmark.evaluation.measures import mean, recall
+from core.benchmark.evaluation.measures import mean, quantile, recall
 from core.benchmark.layouts.contenders import FOUND, Outcome
 from core.benchmark.layouts.exchanges import Waited
 from core.clock import Clock
@@ -23,6 +23,7 @@ SHOWN = (0.5, 0.9, 0.99, 0.999)
 CURVE = (0.01, 0.05, *(n / 20 for n in range(2, 19)), 0.95, 0.98, 0.99, 0.995, 0.999)
 _RESAMPLED, _DRAWN = 2000, 400
 _QUICKEST = 0.1
+_MANY = 1000
 _BOUNDS = (2.5, 97.5)
 UNITS = ("requests", "rounds", "read_units", "write_units", "index_write_units", "bytes")
 
@@ -122,20 +123,29 @@ def sketch(values: Iterable[float]) -> DDSketch:
 def quantiles(values: Sequence[float]) -> dict[str, float]:
     """p50, p90, p99, p99.9, the largest and the mean, in the values' own unit; none of no values.
 
-    Of fewer than a thousand values p99.9 is the largest.
+    By nearest rank where there are few (so p99.9 of fewer than a thousand is the largest), by a
+    sketch, within 1%, where there are many.
     """
     if not values:
         return {}
-    held = sketch(values)
-    named = {f"p{q * 100:g}": float(held.get_quantile_value(q) or 0.0) for q in SHOWN}
+    named = {f"p{q * 100:g}": value for q, value in zip(SHOWN, _at(values, SHOWN), strict=True)}
     figures = {**named, "max": max(values), "mean": mean(values)}
     return {name: round(value, 4) for name, value in figures.items()}
 
 
 def curve(values: Sequence[float]) -> list[list[float]]:
     """Points of the distribution: `[share, value]`."""
+    if not values:
+        return []
+    return [[q, round(value, 4)] for q, value in zip(CURVE, _at(values, CURVE), strict=True)]
+
+
+def _at(values: Sequence[float], shares: Sequence[float]) -> list[float]:
+    if len(values) < _MANY:
+        ordered = sorted(values)
+        return [quantile(ordered, share) for share in shares]
     held = sketch(values)
-    return [[q, round(float(held.get_quantile_value(q) or 0.0), 4)] for q in CURVE if values]
+    return [float(held.get_quantile_value(share) or 0.0) for share in shares]
 
 
 def summary(blocks: Sequence[Sequence[Sample]], counted: Sequence[Sample] = ()) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def file_scenario(file: str, stdin: IO[bytes], seed: int) -> Given:
         UsageError: it is no file of conversations, or holds too few or too many messages.
     """
     with open_source(file, stdin) as source:
-        chosen = formats.choose_format("auto", source)
+        chosen = _format(source)
         raw = source.stream.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise UsageError(f"'{file}' takes more than {MAX_BYTES >> 20} MiB.", "Take a part of it.")
@@ -92,6 +92,15 @@ def file_scenario(file: str, stdin: IO[bytes], seed: int) -> Given:
         conversations = (_read(name, raw, chosen),)
     histories = tuple(_history(c, n, seed) for n, c in enumerate(conversations))
     return Given(Scenario(name, histories), name, digest)
+
+
+def _format(source: Source) -> formats.Format:
+    try:
+        return formats.choose_format("auto", source)
+    except UsageError as error:
+        raise UsageError(
+            error.what, "Give LoCoMo, a ChatGPT export, or JSON lines with `role` and `content`."
+        ) from error
 
 
 def _last_us(clock: Clock) -> int:

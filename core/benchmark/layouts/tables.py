@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from core.memory.schema import embeddings_schema, history_schema, legacy_history
 
 NUMBERS = frozenset(("timestamp",))
 """Key attributes that are numbers in the optimized layout; all others are texts."""
+EMBEDDED = "the local endpoint"
 _ACTIVE_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _LOCK = "benchmark.lock"
@@ -65,8 +65,12 @@ def own_tables(
             for schema in schemas:
                 wait_until_active(session, schema.name, clock)
             yield schemas
-        finally:
-            remove_left_overs(session, folder)
+        except BaseException:
+            # What went wrong counts, not that the tables can't be removed either: they are noted.
+            with suppress(TargetError):
+                remove_left_overs(session, folder)
+            raise
+        remove_left_overs(session, folder)
 
 
 def create(session: AwsSession, schema: TableSchema) -> None:
@@ -127,7 +131,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _note_of(session: AwsSession, folder: Path) -> Path:
     # The embedded endpoint's port may change from one start to the next.
-    where = re.sub(r":\d+$", "", session.where)
+    where = session.where
+    if where.startswith(EMBEDDED):
+        where = EMBEDDED
     digest = hashlib.sha256(where.encode()).hexdigest()[:12]
     return folder / f"tables-{digest}.json"
 

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from core.benchmark.layouts.comparing import check_comparable, load_result, losses
+from core.benchmark.layouts.comparing import (
+    check_comparable,
+    load_result,
+    losses,
+    memory_losses,
+)
+from core.benchmark.layouts.memory_use import MemoryUse
 from core.errors import StorageError, UsageError
 from tests.unit.benchmark.layouts.results import CONDITIONS, result, row, rows
 
@@ -68,7 +74,20 @@ def test_an_operation_that_fails_now_is_a_loss() -> None:
     others = (r for r in rows(1) if r["operation"] != "search")
     now = [*others, failing]
     found = losses(rows(1), now, seed=1)
-    assert [(loss.quantity, loss.now) for loss in found] == [("errors", 3)]
+    assert [(loss.quantity, loss.now) for loss in found] == [("share of errors", 0.0187)]
+    once = row("optimized", "search", errors={"ThrottledError": 40})
+    assert [x.quantity for x in losses(rows(1), [once], seed=1)] == ["share of errors"]
+
+
+def test_more_memory_is_a_loss_beyond_a_tenth() -> None:
+    """Of the optimized layout; a little more is the allocator's."""
+    before = result(rows())
+    held = {"held_bytes": 4_000_000, "peak_bytes": 9_000_000, "resident_bytes": None}
+    before["memory"] = [{"layout": x, "scenario": "100", **held} for x in ("legacy", "optimized")]
+    now = {(x, "100"): MemoryUse(4_100_000, 12_000_000, None) for x in ("legacy", "optimized")}
+    assert [(x.operation, x.quantity) for x in memory_losses(before, now)] == [
+        ("memory", "peak bytes")
+    ]
 
 
 @pytest.mark.parametrize("name", ["embedder", "rtt_ms", "sizes", "digest"])

@@ -90,6 +90,8 @@ def test_a_forwarder_hands_on_until_it_is_cut() -> None:
                     assert held.recv(100) == b""
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port))
+            forwarder.mend()
+            socket.create_connection(("127.0.0.1", port)).close()
 
 
 def test_a_forwarder_takes_only_what_it_can_forward() -> None:

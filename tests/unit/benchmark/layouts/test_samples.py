@@ -38,6 +38,8 @@ def test_quantiles_are_within_one_percent_and_the_rarest_is_named() -> None:
     times = [ms for _, ms in curve(values)]
     assert shares == sorted(shares)
     assert times == sorted(times)
+    few = quantiles([float(n) for n in range(1, 101)])
+    assert (few["p50"], few["p90"], few["p99.9"]) == (50.0, 90.0, 100.0)
     assert quantiles([]) == {}
     assert curve([]) == []
 
