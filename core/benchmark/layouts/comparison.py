@@ -45,7 +45,7 @@ USAGE = Usage(users=1000, messages_per_day=20, history_days=90)
 """For the cost that stands in the report; `ialctl cost` takes others."""
 _WARM_MESSAGES = 20
 _WHOLE_BLOCKS, _INLINE_BLOCKS, _MEMORY_PARTS = 3, 3, 3
-_INLINE_COUNTED = 16
+_INLINE_COUNTED = 10
 _CONFIRMED = 2
 """How often what looks worse is measured again."""
 _INLINE_READS = ("context_warm", "context_cold", "search", "recent")

@@ -31,7 +31,7 @@ LATEST, LATEST_PAGE = "latest.json", "latest.html"
 """The newest result, which `ialctl cost` takes its figures from, and its page."""
 _LOAD_USERS, _LOAD_MESSAGES = 100, 40
 _LOAD_RATE = 10.0
-_MIXED_S, _SCENARIO_S = 3.0, 11.0
+_MIXED_S, _SCENARIO_S = 3.0, 8.0
 _THROTTLED, _SLOW, _SLOW_MS = 0.05, 0.02, 250.0
 _UNITS_A_MESSAGE = 10.0
 """Write units that a message takes in both layouts together, rounded up: for an estimate."""
