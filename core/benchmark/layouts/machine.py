@@ -11,6 +11,8 @@ from typing import Any
 
 from core import __version__
 
+_BUSY = 0.75
+"""Of its cores: so many were in use before the run began."""
 _LIBRARIES = ("boto3", "botocore", "ministack", "numpy", "orjson", "redis", "urllib3", "uvicorn")
 
 
@@ -38,7 +40,7 @@ def load() -> float | None:
 def is_busy(described: dict[str, Any]) -> bool:
     """Whether something else kept the machine busy when the run began."""
     before = described["load_before"]
-    return before is not None and before > described["cores"] / 2
+    return before is not None and before > described["cores"] * _BUSY
 
 
 def _cores() -> int:
