@@ -2,9 +2,9 @@
 
 Times are compared as multiples of a reference measured beside them, both where nothing disturbed
 them (see `undisturbed`), so that a busy machine, or another one, does not pass for a change of the
-code. A time is worse where the whole 95% interval of its ratio lies beyond the tolerance; what
-looks worse is measured again twice, and counts only if it is worse each time. Counts hang on the
-seed alone, and are compared as they are.
+code. A time is worse where its ratio lies beyond the tolerance, and the whole 95% interval beyond
+half of it; what looks worse is measured again twice, and counts only if it is worse each time.
+Counts hang on the seed alone, and are compared as they are.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _lost(
         then = undisturbed(old["times"], old["reference"], seed)
         now = undisturbed(new["times"], new["reference"], seed + 1)
         change = compared(now, then)
-        if change.low > 1 + tolerance:
+        if change.value > 1 + tolerance and change.low > 1 + tolerance / 2:
             interval = (round(change.low, 4), round(change.high, 4))
             yield Loss(*about, "time", round(then[0], 4), round(now[0], 4), interval)
     failed = tuple(sum(row["errors"].values()) / max(row["calls"], 1) for row in (old, new))
