@@ -159,14 +159,10 @@ class Comparison:
             return []
         lost = self._worse(base, measured)
         for _ in range(_CONFIRMED):
+            slower = {loss.scenario for loss in lost if loss.quantity == "time"}
             for one in measured:
-                again = {
-                    loss.operation
-                    for loss in lost
-                    if loss.scenario == one.scenario.label and loss.quantity == "time"
-                }
-                if again:
-                    self._measure_again(one, tuple(again))
+                if one.scenario.label in slower:
+                    self._measure_again(one)
             named = {(x.operation, x.scenario, x.quantity) for x in lost}
             still = self._worse(base, measured)
             lost = [x for x in still if (x.operation, x.scenario, x.quantity) in named]
@@ -177,11 +173,11 @@ class Comparison:
         now = [row for one in measured for row in rows(one)]
         return list(losses(base["measurements"], now, seed=plan.seed, tolerance=plan.tolerance))
 
-    def _measure_again(self, found: Measured, operations: Sequence[str]) -> None:
-        """Times anew; counts stay, for what was appended meanwhile would count in."""
+    def _measure_again(self, found: Measured) -> None:
+        """All times anew; counts stay, for what was appended meanwhile would count in."""
         measurer = self._measurer(found.scenario, f"once more, at {found.scenario.label} messages")
         effort = dataclasses.replace(self._plan.effort, counted=0)
-        found.retime(measurer.measure(found.scenario, effort, operations))
+        found.retime(measurer.measure(found.scenario, effort, tuple(found.reference)))
 
     def _memory(self) -> dict[tuple[str, str], MemoryUse]:
         last_us = min(
