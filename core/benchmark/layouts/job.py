@@ -31,7 +31,7 @@ LATEST, LATEST_PAGE = "latest.json", "latest.html"
 """The newest result, which `ialctl cost` takes its figures from, and its page."""
 _LOAD_USERS, _LOAD_MESSAGES = 100, 40
 _LOAD_RATE = 10.0
-_MIXED_S, _SCENARIO_S = 3.0, 8.0
+_MIXED_S, _SCENARIO_S, _COMPARED_S = 3.0, 4.0, 12.0
 _THROTTLED, _SLOW, _SLOW_MS = 0.05, 0.02, 250.0
 _UNITS_A_MESSAGE = 10.0
 """Write units that a message takes in both layouts together, rounded up: for an estimate."""
@@ -103,7 +103,7 @@ def job(wanted: Wanted, settings: Settings, stdin: IO[bytes], clock: Clock) -> J
     """
     _check(wanted)
     base = None if wanted.compare is None else load_result(wanted.compare)
-    effort = _effort(wanted.rounds)
+    effort = _effort(wanted)
     plan = Plan((), effort, wanted.seed, wanted.rtt_ms, wanted.embedding_ms)
     plan = dataclasses.replace(plan, tolerance=wanted.tolerance, peers=wanted.peers)
     if wanted.dataset is not None:
@@ -122,10 +122,15 @@ def job(wanted: Wanted, settings: Settings, stdin: IO[bytes], clock: Clock) -> J
     return Job(plan, chosen, load, base, wanted.save, wanted.report, wanted.plot)
 
 
-def _effort(rounds: int | None) -> Effort:
-    """As many rounds as were asked for; else so many as there is time for, on a slow machine."""
+def _effort(wanted: Wanted) -> Effort:
+    """As many rounds as were asked for; else so many as there is time for.
+
+    What is compared, or is to be, takes more time: it must tell small differences.
+    """
+    rounds = wanted.rounds
     if rounds is None:
-        return Effort(mixed_s=_MIXED_S, scenario_s=_SCENARIO_S)
+        kept = wanted.save is not None or wanted.compare is not None
+        return Effort(mixed_s=_MIXED_S, scenario_s=_COMPARED_S if kept else _SCENARIO_S)
     return Effort(blocks=rounds, mixed_s=min(_MIXED_S, rounds * _MIXED_S / Effort.blocks))
 
 
