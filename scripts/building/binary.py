@@ -12,7 +12,6 @@ import argparse
 import gzip
 import hashlib
 import platform
-import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from core import __version__
 from core.clock import SYSTEM_CLOCK
 from core.settings import child_environment
 from scripts.building.launcher import say_it_clearly
+from scripts.building.programs import output_of
 
 ROOT = Path(__file__).parents[2]
 # Archives know no time before 1980; that of a checkout without history.
@@ -53,12 +53,11 @@ def freeze(to: Path, work: Path, only: str | None, epoch_s: int) -> None:
     """
     own = ["--only", only] if only else []
     folders = ["--distpath", str(to), "--workpath", str(work), "--log-level", "ERROR"]
-    subprocess.run(  # noqa: S603 - our own words alone
-        [sys.executable, "-m", "PyInstaller", "--noconfirm", *folders, "ialctl.spec", "--", *own],
-        cwd=ROOT,
-        check=True,
+    output_of(
+        *(sys.executable, "-m", "PyInstaller", "--noconfirm", *folders, "ialctl.spec", "--", *own),
+        folder=ROOT,
         # Sets in byte code are ordered by hashes, which are drawn anew at every start otherwise.
-        env=child_environment(SOURCE_DATE_EPOCH=str(epoch_s), PYTHONHASHSEED="0"),
+        environment=child_environment(SOURCE_DATE_EPOCH=str(epoch_s), PYTHONHASHSEED="0"),
     )
 
 
@@ -110,14 +109,8 @@ def write_checksums(path: Path, files: Sequence[Path]) -> Path:
 
 def commit_time() -> int:
     """When the last commit was made, in seconds since the epoch."""
-    told = subprocess.run(
-        ["git", "log", "-1", "--format=%ct"],  # noqa: S607 - the developer's own git
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return int(told.stdout) if told.returncode == 0 and told.stdout.strip() else _NO_TIME
+    told = output_of("git", "log", "-1", "--format=%ct", folder=ROOT, needed=False)
+    return int(told) if told.strip() else _NO_TIME
 
 
 if __name__ == "__main__":

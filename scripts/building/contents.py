@@ -11,7 +11,6 @@ import hashlib
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import uuid
 from collections import defaultdict
@@ -31,6 +30,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from core import __version__
+from scripts.building.programs import output_of
 
 # A page that carries a library of the browser's says so in its first line:
 # `/*! https://github.com/leeoniya/uPlot (v1.6.32) */`
@@ -153,15 +153,12 @@ def system_library(entry: Entry) -> Component:
 def _debian_package(path: Path) -> tuple[str, str]:
     if shutil.which("dpkg-query") is None:
         return "", ""
-    package = _told("dpkg-query", "--search", str(path)).partition(":")[0]
+    package = output_of("dpkg-query", "--search", path, needed=False).partition(":")[0]
     return (
-        (package, _told("dpkg-query", "-f", "${Version}", "-W", package)) if package else ("", "")
+        (package, output_of("dpkg-query", "-f", "${Version}", "-W", package, needed=False))
+        if package
+        else ("", "")
     )
-
-
-def _told(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - a path that the linker found, after a command of our own
-    return done.stdout if done.returncode == 0 else ""
 
 
 def python(inside: Iterable[Entry]) -> Component:

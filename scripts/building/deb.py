@@ -11,7 +11,6 @@ import gzip
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from core import __version__
 from core.settings import child_environment
 from scripts.building.binary import ROOT, commit_time
+from scripts.building.programs import output_of
 
 _CONTROL = """\
 Package: ialctl
@@ -51,17 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(dist: Path) -> Path:
     """The package, made from `dist/ialctl-dir`."""
-    architecture = _told("dpkg", "--print-architecture").strip()
+    architecture = output_of("dpkg", "--print-architecture").strip()
     package = dist / f"ialctl_{__version__}_{architecture}.deb"
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name) / "tree"
         lay_out(tree, dist / "ialctl-dir", dist / "ialctl.cdx.json")
         write_control(tree, architecture)
-        subprocess.run(  # noqa: S603 - our own words alone
-            ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(package)],  # noqa: S607 - Debian's own
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env=child_environment(SOURCE_DATE_EPOCH=str(commit_time())),
+        output_of(
+            *("dpkg-deb", "--root-owner-group", "-Zxz", "--build", tree, package),
+            environment=child_environment(SOURCE_DATE_EPOCH=str(commit_time())),
         )
     return package
 
@@ -89,8 +87,7 @@ def lay_out(tree: Path, built: Path, contents: Path) -> None:
 def bash_completion(program: Path) -> str:
     """The completion that the program itself prints."""
     asked = child_environment(_IALCTL_COMPLETE="source_bash")
-    done = subprocess.run([program], env=asked, capture_output=True, text=True, check=True)  # noqa: S603 - the program just built
-    return done.stdout
+    return output_of(program, environment=asked)
 
 
 def set_modes(tree: Path) -> None:
@@ -124,10 +121,6 @@ def needed_glibc(files: Sequence[Path]) -> str:
             for found in re.findall(rb"GLIBC_2\.(\d+)", content):
                 asked.add((2, int(found)))
     return ".".join(map(str, max(asked)))
-
-
-def _told(*words: str) -> str:
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own words alone
 
 
 if __name__ == "__main__":

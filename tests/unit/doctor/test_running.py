@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from core.clock import SYSTEM_CLOCK
 from core.doctor.finding import Diagnosis, Finding, ok, skipped, trouble, warning
@@ -43,7 +44,7 @@ def test_what_a_check_raises_is_its_own_finding() -> None:
         "ours": StorageError("Can't be read.", "Make it readable."),
         "bug": ZeroDivisionError("division"),
     }
-    checks = [Check((n,), lambda e=e: _raises(e)) for n, e in raised.items()]  # type: ignore[misc]  # bound anew in each turn
+    checks = [Check((n,), partial(_raises, e)) for n, e in raised.items()]
     found = run_checks([*checks, Check(("well",), lambda: [ok("well", "w")])], SYSTEM_CLOCK)
     states = {f.name: f.state for f in found}
     assert states == {
